@@ -1,0 +1,37 @@
+/*
+ * MD5 and SHA-256 of a stream, side by side (EVP of OpenSSL 1.1.1 and 3).
+ * Thread-safe between objects; one object belongs to one thread at a time.
+ */
+
+#ifndef NGX_IV_HASH_H
+#define NGX_IV_HASH_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#define NGX_IV_MD5_LEN     16
+#define NGX_IV_SHA256_LEN  32
+
+
+typedef struct {
+    void           *md5;            /* EVP_MD_CTX */
+    void           *sha256;
+} ngx_iv_hash_t;
+
+
+/* NGX_OK or NGX_ERROR; on NGX_ERROR nothing has to be freed */
+ngx_int_t ngx_iv_hash_init(ngx_iv_hash_t *h);
+ngx_int_t ngx_iv_hash_update(ngx_iv_hash_t *h, const u_char *p, size_t n);
+ngx_int_t ngx_iv_hash_final(ngx_iv_hash_t *h, u_char md5[NGX_IV_MD5_LEN],
+    u_char sha256[NGX_IV_SHA256_LEN]);
+/* at any time, also twice */
+void ngx_iv_hash_free(ngx_iv_hash_t *h);
+
+/* one call for small things */
+ngx_int_t ngx_iv_sha256(const u_char *p, size_t n,
+    u_char out[NGX_IV_SHA256_LEN]);
+ngx_int_t ngx_iv_hmac_sha256(const u_char *key, size_t keylen,
+    const u_char *p, size_t n, u_char out[NGX_IV_SHA256_LEN]);
+
+
+#endif

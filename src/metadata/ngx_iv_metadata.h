@@ -1,0 +1,169 @@
+/*
+ * The metadata store: who owns which image.  Asynchronous, over libmongoc in
+ * thread pools; this header knows nothing of libmongoc or BSON.
+ *
+ * ngx_iv_metadata.c   operations, thread hop, breaker      (event loop)
+ * ngx_iv_mongo.c      the one file that includes libmongoc (threads)
+ * ngx_iv_document.c   documents <-> BSON                   (threads)
+ *
+ * An operation belongs to the caller's pool; destroying that pool cancels it:
+ * no callback comes, what was under way may still be applied.
+ * Writes are acknowledged by a majority; reads are primary, majority.
+ */
+
+#ifndef NGX_IV_METADATA_H
+#define NGX_IV_METADATA_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "base/ngx_iv_code.h"
+#include "base/ngx_iv_str.h"
+#include "base/ngx_iv_thread.h"
+#include "formats/ngx_iv_hash.h"
+#include "shm/ngx_iv_zone.h"
+
+
+typedef enum {
+    NGX_IV_STATUS_UPLOADING = 0,
+    NGX_IV_STATUS_PROCESSING,
+    NGX_IV_STATUS_READY,
+    NGX_IV_STATUS_ERROR
+} ngx_iv_status_e;
+
+
+/* one document of `images`; dates in milliseconds, 0: absent */
+typedef struct {
+    u_char          id[NGX_IV_ID_LEN];
+    ngx_str_t       owner;          /* userId as the HTTP interface shows it */
+    ngx_str_t       original_name;
+    ngx_str_t       filename;       /* uuid.ext */
+    ngx_str_t       content_type;
+    int64_t         size;
+    uint32_t        width;
+    uint32_t        height;
+    int64_t         uploaded_at;
+    ngx_str_t       uploaded_from;
+    ngx_str_t      *tags;
+    ngx_uint_t      ntags;
+    ngx_uint_t      is_public;
+    ngx_str_t      *shared_with;
+    ngx_uint_t      nshared;
+    int64_t         expires_at;
+    ngx_iv_status_e status;
+    unsigned        has_checksums:1;
+    u_char          md5[NGX_IV_MD5_LEN];
+    u_char          sha256[NGX_IV_SHA256_LEN];
+
+    ngx_str_t       key;            /* r2Key */
+    ngx_str_t       storage;
+    ngx_str_t       etag;
+    int64_t         updated_at;     /* the server's time */
+    int64_t         deleted_at;
+    int64_t         object_deleted_at;  /* first successful delete */
+    int64_t         blocked_at;
+    ngx_str_t       blocked_reason;
+    ngx_str_t       error;
+} ngx_iv_document_t;
+
+
+/* from the configuration, read-only */
+typedef struct {
+    ngx_str_t       uri;            /* a secret: never logged */
+    ngx_str_t       database;
+    ngx_msec_t      timeout;
+} ngx_iv_metadata_conf_t;
+
+/* at configuration time: is the URI good?  NGX_CONF_OK or a message without
+ * secrets (static or in the pool); fills conf->database from the URI if it is
+ * empty.  Calls mongoc_init() neither here nor in the master. */
+char *ngx_iv_metadata_check_conf(ngx_pool_t *pool,
+    ngx_iv_metadata_conf_t *conf);
+
+
+typedef struct ngx_iv_metadata_s     ngx_iv_metadata_t;
+typedef struct ngx_iv_metadata_op_s  ngx_iv_metadata_op_t;
+
+/* in init_process of workers only.  NULL: said in the log */
+ngx_iv_metadata_t *ngx_iv_metadata_create(ngx_cycle_t *cycle,
+    const ngx_iv_metadata_conf_t *conf, ngx_iv_zone_t *zone,
+    ngx_iv_queue_t *read, ngx_iv_queue_t *write);
+/* in exit_process, when no job is under way */
+void ngx_iv_metadata_destroy(ngx_iv_metadata_t *md);
+
+
+typedef struct {
+    u_char          id[NGX_IV_ID_LEN];
+    ngx_str_t       key;
+    ngx_str_t       storage;
+} ngx_iv_metadata_ref_t;
+
+
+struct ngx_iv_metadata_op_s {
+    /* set by the caller */
+    void           *data;
+    void          (*handler)(ngx_iv_metadata_op_t *op);  /* once, never from
+                                                   within the starting call */
+
+    /* results */
+    ngx_int_t       code;       /* NGX_OK, NGX_IV_NOT_FOUND, NGX_IV_CONFLICT (the
+                                   filter no longer matched), _METADATA_UNAVAILABLE,
+                                   _OVERLOADED (queue), _INTERNAL */
+    unsigned        unknown:1;  /* failed, but the change may have been applied */
+    ngx_iv_document_t      *document;   /* get: in op->pool */
+    ngx_iv_metadata_ref_t  *refs;       /* sweep lists: in op->pool */
+    ngx_uint_t      nrefs;
+    ngx_uint_t      count;      /* documents changed; lease: 1 held, 0 not */
+    int64_t         fence;      /* lease: its number */
+    ngx_msec_t      time;
+
+    ngx_pool_t     *pool;
+    ngx_log_t      *log;
+    ngx_iv_metadata_t  *metadata;
+    void           *state;
+};
+
+ngx_iv_metadata_op_t *ngx_iv_metadata_op_create(ngx_iv_metadata_t *md,
+    ngx_pool_t *pool, ngx_log_t *log);
+
+/* Each starts the operation; what is passed in is copied before it returns. */
+
+void ngx_iv_metadata_get(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN]);
+/* status uploading, updatedAt by the server */
+void ngx_iv_metadata_insert(ngx_iv_metadata_op_t *op,
+    const ngx_iv_document_t *doc);
+/* heartbeat: updatedAt of a document that is uploading */
+void ngx_iv_metadata_touch(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN]);
+/* uploading -> ready, with size, dimensions, checksums, etag of doc */
+void ngx_iv_metadata_ready(ngx_iv_metadata_op_t *op,
+    const ngx_iv_document_t *doc);
+/* uploading -> error with deletedAt; a document already `error` counts as
+ * NGX_OK, a `ready` one as NGX_IV_CONFLICT, none as NGX_IV_NOT_FOUND */
+void ngx_iv_metadata_fail(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN], const char *why);
+
+/* the sweep's (5.4) */
+/* takes, keeps or is refused the lease of this node: count */
+void ngx_iv_metadata_lease(ngx_iv_metadata_op_t *op, const ngx_str_t *holder,
+    ngx_msec_t ttl);
+void ngx_iv_metadata_lease_release(ngx_iv_metadata_op_t *op,
+    const ngx_str_t *holder);
+/* uploading and updatedAt older than stale (server time) -> error; at most
+ * `limit`; count */
+void ngx_iv_metadata_sweep_stale(ngx_iv_metadata_op_t *op, ngx_msec_t stale,
+    ngx_uint_t limit);
+/* error with deletedAt whose object was not deleted yet: refs */
+void ngx_iv_metadata_sweep_first(ngx_iv_metadata_op_t *op, ngx_uint_t limit);
+/* … whose first delete is older than stale: refs */
+void ngx_iv_metadata_sweep_second(ngx_iv_metadata_op_t *op, ngx_msec_t stale,
+    ngx_uint_t limit);
+/* notes the first successful delete of the object (server time) */
+void ngx_iv_metadata_object_deleted(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN]);
+/* removes an `error` document whose object was deleted */
+void ngx_iv_metadata_remove(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN]);
+
+
+#endif

@@ -1,0 +1,206 @@
+/*
+ * The nginx side of image_vault: configuration, request context, and what the
+ * files of src/http/ give each other.
+ *
+ * The configuration is read-only once it is read; what changes belongs to the
+ * worker (ngx_http_image_vault_worker_t) or to the zone.
+ */
+
+#ifndef NGX_HTTP_IMAGE_VAULT_MODULE_H
+#define NGX_HTTP_IMAGE_VAULT_MODULE_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "base/ngx_iv_compat.h"
+#include "base/ngx_iv_code.h"
+#include "base/ngx_iv_str.h"
+#include "base/ngx_iv_thread.h"
+#include "shm/ngx_iv_zone.h"
+#include "metadata/ngx_iv_metadata.h"
+#include "storage/ngx_iv_storage.h"
+#include "sweep/ngx_iv_sweep.h"
+#include "upload/ngx_iv_upload.h"
+
+
+typedef enum {
+    NGX_HTTP_IMAGE_VAULT_NONE = 0,
+    NGX_HTTP_IMAGE_VAULT_UPLOAD,
+    NGX_HTTP_IMAGE_VAULT_REDIRECT,
+    NGX_HTTP_IMAGE_VAULT_API,
+    NGX_HTTP_IMAGE_VAULT_FILES
+} ngx_http_image_vault_endpoint_e;
+
+
+/* one segment of image_vault_key */
+typedef struct {
+    ngx_http_complex_value_t  *value;
+} ngx_http_image_vault_segment_t;
+
+
+typedef struct {
+    ngx_iv_zone_t          *zone;
+    ngx_iv_metadata_conf_t  metadata;
+    ngx_array_t             storages;       /* ngx_iv_storage_conf_t * */
+    ngx_thread_pool_t      *read_pool;
+    ngx_thread_pool_t      *write_pool;
+    ngx_thread_pool_t      *hash_pool;
+    ngx_iv_sweep_conf_t     sweep;
+    ngx_uint_t              used;           /* an endpoint stands somewhere */
+} ngx_http_image_vault_main_conf_t;
+
+
+typedef struct {
+    ngx_uint_t              endpoint;       /* ngx_http_image_vault_endpoint_e */
+    ngx_uint_t              storage;        /* index; NGX_CONF_UNSET_UINT: none */
+    ngx_str_t               prefix;         /* of the API, no slash at its end */
+    ngx_http_complex_value_t  *id;          /* image_vault_redirect id=, or NULL */
+
+    ngx_http_complex_value_t  *owner;
+    ngx_http_complex_value_t  *admin;
+    ngx_http_complex_value_t  *uploaded_from;   /* NULL: $remote_addr */
+    off_t                   max_size;
+    ngx_uint_t              max_pixels;
+    ngx_uint_t              types;          /* NGX_IV_IMAGE_* */
+    ngx_array_t            *key;            /* segments before the file name */
+    time_t                  url_expiry;
+    time_t                  url_window;
+
+    ngx_http_core_loc_conf_t  *clcf;        /* its own, to merge body limits */
+} ngx_http_image_vault_loc_conf_t;
+
+
+/* made in init_process; NULL in the master, the cache processes and single
+ * process mode before start */
+typedef struct {
+    ngx_http_image_vault_main_conf_t  *conf;
+    ngx_iv_queue_t          read;
+    ngx_iv_queue_t          write;
+    ngx_iv_queue_t          hash;
+    ngx_iv_metadata_t      *metadata;
+    ngx_iv_storage_t      **storages;       /* in the order of conf->storages */
+    ngx_iv_storage_env_t    env;
+} ngx_http_image_vault_worker_t;
+
+extern ngx_http_image_vault_worker_t  *ngx_http_image_vault_worker;
+
+
+/* state of one request; survives internal redirects (found again through a
+ * pool cleanup, as r->ctx is cleared) */
+typedef struct {
+    ngx_str_t               owner;          /* valid; empty: anonymous */
+    unsigned                owner_known:1;
+    unsigned                admin:1;
+    unsigned                id_known:1;
+    u_char                  id[NGX_IV_ID_LEN];
+    ngx_str_t               id_text;        /* 24 lower-case digits */
+    ngx_int_t               code;           /* NGX_OK or NGX_IV_* */
+    const char             *result;         /* $image_vault_result; NULL: none yet */
+    ngx_str_t               filename;       /* while the key is being made, and after */
+    ngx_iv_document_t      *document;
+    ngx_str_t               url;
+    ngx_msec_t              metadata_time;  /* NGX_TIMER_INFINITE: none */
+    ngx_msec_t              storage_time;
+    ngx_iv_upload_t        *upload;         /* of a request that is uploading */
+    void                   *body;           /* ngx_http_image_vault_body_t */
+} ngx_http_image_vault_ctx_t;
+
+
+extern ngx_module_t  ngx_http_image_vault_module;
+
+
+/* module/ */
+
+/* the request's context, made on first use; NULL: no memory */
+ngx_http_image_vault_ctx_t *ngx_http_image_vault_ctx(ngx_http_request_t *r);
+
+/* module/…_value.c: "env:NAME", "env:NAME:-default", with `secret` also
+ * "file:PATH"; anything else is itself.  The value is a copy in cf->pool.
+ * NGX_CONF_OK or NGX_CONF_ERROR, already logged without the value. */
+char *ngx_http_image_vault_value(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_uint_t secret);
+
+/* module/…_storage_block.c: the handler of image_vault_storage */
+char *ngx_http_image_vault_storage_block(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* by name: index, or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_storage_find(
+    ngx_http_image_vault_main_conf_t *mcf, const ngx_str_t *name);
+
+/* module/…_key.c: compiles image_vault_key (directive handler), evaluates it */
+char *ngx_http_image_vault_key_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_image_vault_key(ngx_http_request_t *r, ngx_pool_t *pool,
+    const ngx_str_t *filename, ngx_str_t *key);
+
+/* module/…_variables.c */
+ngx_int_t ngx_http_image_vault_add_variables(ngx_conf_t *cf);
+
+
+/* http/ */
+
+/* …_handler.c: content handler of every endpoint but files; routes */
+ngx_int_t ngx_http_image_vault_handler(ngx_http_request_t *r);
+
+/* …_identity.c: evaluates owner and admin once.  NGX_OK (also anonymous), or
+ * NGX_IV_UNAUTHENTICATED for an invalid owner (warned), NGX_ERROR */
+ngx_int_t ngx_http_image_vault_identity(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+/* cross-site check of a state-changing request.  NGX_OK or NGX_IV_FORBIDDEN */
+ngx_int_t ngx_http_image_vault_same_site(ngx_http_request_t *r);
+
+/* …_upload.c, …_image.c: endpoints; return as content handlers do */
+ngx_int_t ngx_http_image_vault_upload(ngx_http_request_t *r);
+/* GET/HEAD of an image: one lookup, then the order of checks */
+typedef enum {
+    NGX_HTTP_IMAGE_VAULT_SHOW = 0,      /* JSON, or view by Accept */
+    NGX_HTTP_IMAGE_VAULT_VIEW,
+    NGX_HTTP_IMAGE_VAULT_DOWNLOAD
+} ngx_http_image_vault_show_e;
+ngx_int_t ngx_http_image_vault_image(ngx_http_request_t *r,
+    ngx_http_image_vault_show_e how);
+
+/* …_url.c: the URL of a document for this request: public or signed, window-
+ * stable; *expires: its end, 0: never (public); absolute if `absolute` */
+ngx_int_t ngx_http_image_vault_url(ngx_http_request_t *r,
+    const ngx_iv_document_t *doc, ngx_uint_t download, ngx_uint_t head,
+    ngx_uint_t absolute, ngx_str_t *url, time_t *expires,
+    time_t *window_rest);
+
+/* …_files.c: precontent phase handler of image_vault_files */
+ngx_int_t ngx_http_image_vault_files(ngx_http_request_t *r);
+
+/* …_answer.c */
+/* sends the error as JSON, logs it (client's fault: info), sets the result;
+ * detail: added to the log line and, if `tell`, to the message.  Drains or
+ * lingers for an unread body.  Returns what a content handler returns. */
+ngx_int_t ngx_http_image_vault_error(ngx_http_request_t *r, ngx_int_t code,
+    const char *detail);
+/* the same from an asynchronous place: finalizes the request */
+void ngx_http_image_vault_finalize_error(ngx_http_request_t *r, ngx_int_t code,
+    const char *detail);
+/* a JSON body, or a redirect's empty one; returns as ngx_http_output_filter */
+ngx_int_t ngx_http_image_vault_send_json(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_str_t *json);
+/* a response header; value is not copied; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_add_header(ngx_http_request_t *r,
+    const char *name, const ngx_str_t *value);
+/* …_filter.c: header filter (nosniff, Referrer-Policy, Vary, files' type) */
+ngx_int_t ngx_http_image_vault_filter_init(ngx_conf_t *cf);
+
+/* …_body.c: feeds the request's body to ctx->upload from wherever it is: the
+ * socket (unbuffered), memory, or a file (read in a thread).  Starts reading;
+ * NGX_DONE, or an HTTP status / NGX_ERROR before anything was begun */
+ngx_int_t ngx_http_image_vault_body_start(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+/* the upload has room again */
+void ngx_http_image_vault_body_more(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+/* the upload is over: stop reading, restore the request's handlers */
+void ngx_http_image_vault_body_stop(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+
+
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * Storages: named places for objects.  Every operation is asynchronous and
+ * cancellable; a storage is an S3 bucket (_s3.c) or a local folder (_local.c).
+ *
+ * Keys are raw bytes (no encoding), without a leading slash.
+ */
+
+#ifndef NGX_IV_STORAGE_H
+#define NGX_IV_STORAGE_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "base/ngx_iv_code.h"
+#include "base/ngx_iv_ref.h"
+#include "base/ngx_iv_thread.h"
+#include "aws/ngx_iv_sigv4.h"
+#include "net/ngx_iv_net.h"
+#include "shm/ngx_iv_zone.h"
+
+
+typedef struct ngx_iv_storage_s     ngx_iv_storage_t;
+typedef struct ngx_iv_storage_op_s  ngx_iv_storage_op_t;
+
+#define NGX_IV_STORAGE_S3     1
+#define NGX_IV_STORAGE_LOCAL  2
+
+#define NGX_IV_EXPECT_OFF     0
+#define NGX_IV_EXPECT_ON      1
+#define NGX_IV_EXPECT_AUTO    2     /* on, but for R2's hosts */
+
+
+/* one image_vault_storage block; read-only after start */
+typedef struct {
+    ngx_str_t       name;
+    ngx_uint_t      type;
+    ngx_flag_t      public_only;
+    ngx_str_t       public_url;     /* with {bucket}, {region} replaced, no
+                                       slash at its end; empty: none */
+    ngx_array_t    *headers;        /* ngx_iv_pair_t, sent with every PUT */
+
+    /* s3 */
+    ngx_iv_endpoint_conf_t  endpoint;
+    ngx_str_t       region;
+    ngx_str_t       bucket;
+    ngx_flag_t      virtual_host;   /* endpoint.host already holds the bucket */
+    ngx_iv_credentials_t  credentials;
+    ngx_uint_t      expect;
+    size_t          part_size;
+    ngx_uint_t      retries;
+    ngx_msec_t      backoff_min;
+    ngx_msec_t      backoff_max;
+    ngx_uint_t      max_active;
+
+    /* local */
+    ngx_str_t       root;           /* absolute, no slash at its end */
+    ngx_str_t       url;            /* "/files" or "https://host/files", no slash
+                                       at its end */
+    ngx_str_t       secret;
+} ngx_iv_storage_conf_t;
+
+
+/* what a worker shares with its storages */
+typedef struct {
+    ngx_iv_queue_t *files;          /* file work and getaddrinfo */
+    ngx_iv_zone_t  *zone;           /* counters */
+} ngx_iv_storage_env_t;
+
+
+struct ngx_iv_storage_op_s {
+    /* set by the caller (zeroed by ngx_iv_storage_op_create()) */
+    ngx_str_t       key;
+    void           *data;
+    void          (*handler)(ngx_iv_storage_op_t *op);  /* once, never from
+                                                   within the starting call */
+
+    /* put only */
+    off_t           size;
+    ngx_str_t       content_type;
+    ngx_str_t       disposition;    /* Content-Disposition to store; may be empty */
+    ngx_str_t       sha256;         /* hex: the payload is signed exactly; empty:
+                                       UNSIGNED-PAYLOAD */
+    /*
+     * Bytes from `offset` on: NGX_OK and *p, *n > 0; NGX_AGAIN: none yet,
+     * ngx_iv_storage_wake() follows; NGX_DECLINED: they are gone, what was sent
+     * cannot be sent again; NGX_ERROR: give up.
+     * The bytes stay as they are until `sent` has passed them *and* the source
+     * declines them; `keep` is held while a thread may read them.
+     */
+    ngx_int_t     (*source)(ngx_iv_storage_op_t *op, off_t offset, u_char **p,
+                            size_t *n);
+    void          (*progress)(ngx_iv_storage_op_t *op);  /* `sent` changed */
+    ngx_iv_ref_t   *keep;
+
+    /* results */
+    ngx_int_t       code;           /* NGX_OK or NGX_IV_STORAGE_*, _NOT_FOUND,
+                                       _OVERLOADED (max_active), _INTERNAL */
+    off_t           sent;           /* body bytes taken in the present try; back
+                                       to 0 when a try begins anew */
+    ngx_uint_t      status;         /* HTTP status, 0: none (or local) */
+    ngx_str_t       etag;           /* without quotes; local: empty */
+    off_t           found_size;     /* head */
+    unsigned        etag_opaque:1;  /* SSE-KMS or customer key: not an MD5 */
+    unsigned        touched:1;      /* the storage may hold something of it */
+    ngx_uint_t      tries;
+    ngx_msec_t      time;           /* from start to end */
+
+    ngx_iv_storage_t  *storage;
+    ngx_pool_t     *pool;
+    ngx_log_t      *log;
+
+    void           *state;          /* the storage's own */
+};
+
+
+struct ngx_iv_storage_s {
+    const ngx_iv_storage_conf_t  *conf;
+    ngx_iv_storage_env_t   *env;
+    ngx_uint_t      active;
+
+    /* the kind's own; every start function calls op->handler later */
+    void          (*put)(ngx_iv_storage_op_t *op);
+    void          (*wake)(ngx_iv_storage_op_t *op);
+    void          (*head)(ngx_iv_storage_op_t *op);
+    void          (*del)(ngx_iv_storage_op_t *op);  /* absent counts as NGX_OK */
+    void          (*cancel)(ngx_iv_storage_op_t *op);
+    ngx_int_t     (*url)(ngx_iv_storage_t *st, ngx_pool_t *pool,
+                         const void *url, ngx_str_t *out);
+
+    void           *state;
+};
+
+
+/* in init_process, after the thread queues exist.  NULL: no memory */
+ngx_iv_storage_t *ngx_iv_storage_create(ngx_cycle_t *cycle,
+    const ngx_iv_storage_conf_t *conf, ngx_iv_storage_env_t *env);
+ngx_int_t ngx_iv_storage_s3_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st);
+ngx_int_t ngx_iv_storage_local_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st);
+
+/* an operation of `pool`: destroying the pool cancels it and no callback comes.
+ * NULL: no memory */
+ngx_iv_storage_op_t *ngx_iv_storage_op_create(ngx_iv_storage_t *st,
+    ngx_pool_t *pool, ngx_log_t *log);
+void ngx_iv_storage_put(ngx_iv_storage_op_t *op);
+void ngx_iv_storage_wake(ngx_iv_storage_op_t *op);
+void ngx_iv_storage_head(ngx_iv_storage_op_t *op);
+void ngx_iv_storage_delete(ngx_iv_storage_op_t *op);
+/* at any moment, also in a callback, also twice */
+void ngx_iv_storage_cancel(ngx_iv_storage_op_t *op);
+
+
+typedef struct {
+    ngx_str_t       key;
+    unsigned        head:1;         /* sign for HEAD */
+    time_t          signing;        /* signing time */
+    time_t          expires;        /* end of the URL's life (absolute); cut to
+                                       the credentials' end by the storage */
+    ngx_str_t       disposition;    /* response-content-disposition; empty: none */
+} ngx_iv_storage_url_t;
+
+/* a signed URL, absolute, or a path if a local storage's url is one.
+ * NGX_OK or NGX_ERROR */
+ngx_int_t ngx_iv_storage_signed_url(ngx_iv_storage_t *st, ngx_pool_t *pool,
+    const ngx_iv_storage_url_t *url, ngx_str_t *out);
+/* public_url + "/" + encoded key.  NGX_OK or NGX_ERROR */
+ngx_int_t ngx_iv_storage_public_url(ngx_iv_storage_t *st, ngx_pool_t *pool,
+    const ngx_str_t *key, ngx_str_t *out);
+
+
+/* local.c: what the files gate checks; pure.  `args` is the request's query,
+ * `key` the decoded path below the storage's url.  NGX_OK and *disposition
+ * (may be empty), NGX_IV_FORBIDDEN (no or bad signature, bad key), NGX_IV_GONE
+ * (expired), NGX_ERROR */
+ngx_int_t ngx_iv_storage_local_check(const ngx_iv_storage_conf_t *conf,
+    ngx_pool_t *pool, const ngx_str_t *key, const ngx_str_t *args, time_t now,
+    ngx_str_t *disposition);
+
+
+#endif
