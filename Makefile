@@ -1,0 +1,48 @@
+# The work is in util/; 'make help' lists what there is.
+
+.PHONY: help run test build setup bench fuzz asan lint compile-matrix clean
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make run             MongoDB, storage and nginx on 127.0.0.1:8080
+#:                      (LISTEN=0.0.0.0:8080, STORAGE=s3, MONGODB_URI=...)
+run:
+	@util/run
+
+#: make test            everything that can be checked
+test:
+	@util/test
+
+#: make build           build/ngx_http_image_vault_module.so
+build:
+	@util/build
+
+#: make setup           what run and test need, fetched once
+setup:
+	@util/setup-run
+	@util/setup-test
+
+#: make bench           measured against proxy_pass
+bench:
+	@bench/run
+
+#: make fuzz            fuzz drivers, a minute each (SECONDS_EACH=60)
+fuzz:
+	@util/fuzz --seconds $(or $(SECONDS_EACH),60)
+
+#: make asan            the tests in an nginx with ASan and UBSan
+asan:
+	@util/asan
+
+#: make lint            layers, sizes, style
+lint:
+	@util/lint
+
+#: make compile-matrix  nginx 1.22, 1.26, 1.28; gcc, clang; static
+compile-matrix:
+	@util/compile-matrix
+
+#: make clean           removes build/
+clean:
+	@rm -rf build

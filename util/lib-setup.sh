@@ -1,0 +1,136 @@
+# shellcheck shell=bash
+# What util/setup-run and util/setup-test share: Debian packages, Python
+# wheels.  Sourced after util/lib.sh.  Nothing below /etc is written.
+
+# runs a command as root, or says what to do
+iv_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo "$@"
+    else
+        die "packages are missing and there is no sudo: as root, run: apt-get install --no-install-recommends ${IV_MISSING[*]}"
+    fi
+}
+
+
+IV_MISSING=()
+
+iv_missing_packages() {
+    local package status
+
+    IV_MISSING=()
+    for package; do
+        status=$(dpkg-query -W -f '${db:Status-Status}' "$package" \
+                 2>/dev/null || true)
+        [ "$status" = installed ] || IV_MISSING+=("$package")
+    done
+}
+
+
+# Installs what is missing of the packages named.  Packages that bring a
+# service (nginx) must not start it: a policy that says so stands while apt
+# runs, unless this machine has one already.
+iv_packages() {
+    local policy=/usr/sbin/policy-rc.d ours=no nginx=no rc=0
+
+    have dpkg-query && have apt-get \
+        || die "this set-up knows Debian and Ubuntu only: install by hand what is named in README.md"
+
+    iv_missing_packages "$@"
+    [ "${#IV_MISSING[@]}" -gt 0 ] || return 0
+
+    note "packages: ${IV_MISSING[*]}"
+
+    if ! iv_apt_simulate >/dev/null 2>&1; then
+        note "fetching the package lists"
+        iv_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update \
+            || die "apt-get update failed: is there a network?"
+    fi
+
+    iv_apt_simulate >/dev/null \
+        || die "apt can't install ${IV_MISSING[*]}: see its message above"
+    note "$(iv_apt_size)"
+
+    case " ${IV_MISSING[*]} " in
+        *" nginx "*) nginx=yes ;;
+    esac
+
+    if [ ! -e "$policy" ]; then
+        ours=yes
+        trap 'iv_policy_off' EXIT
+        printf '#!/bin/sh\n# image_vault: set-up is running\nexit 101\n' \
+            | iv_root tee "$policy" >/dev/null
+        iv_root chmod 755 "$policy"
+    fi
+
+    iv_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        apt-get -y -qq -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 \
+        install --no-install-recommends "${IV_MISSING[@]}" >/dev/null || rc=$?
+
+    if [ "$ours" = yes ]; then
+        iv_policy_off
+        trap - EXIT
+    fi
+
+    [ "$rc" -eq 0 ] \
+        || die "apt-get could not install ${IV_MISSING[*]}: is there a network? See its message above"
+
+    # neither now nor at the next boot: it was installed for this module alone
+    if [ "$nginx" = yes ] && have systemctl; then
+        iv_root systemctl --quiet disable nginx.service 2>/dev/null || true
+    fi
+}
+
+
+# takes only our own policy away
+iv_policy_off() {
+    if grep -qs '^# image_vault: set-up is running' /usr/sbin/policy-rc.d; then
+        iv_root rm -f /usr/sbin/policy-rc.d
+    fi
+}
+
+
+iv_apt_simulate() {
+    LC_ALL=C apt-get -s --no-install-recommends install "${IV_MISSING[@]}"
+}
+
+
+# "Need to get 12.3 MB of archives, 40 MB of disk space", as apt counts it
+iv_apt_size() {
+    LC_ALL=C apt-get --assume-no --no-install-recommends install \
+        "${IV_MISSING[@]}" 2>/dev/null \
+        | sed -n -e 's/^Need to get \(.*\) of archives.*/download \1/p' \
+                 -e 's/^After this operation, \(.*\) of additional.*/disk \1/p' \
+        | paste -sd ';' | sed 's/;/, /' || true
+}
+
+
+# Fetches one wheel, checked against util/requirements-$1.txt (pins and
+# hashes), to the cache: prints its path.
+iv_wheel() {
+    local name=$1 dir=$IV_CACHE/wheels/$1 wheel pin
+
+    # a changed pin is another directory
+    pin=$(sed -n 's/^[^#]*==\([^ \\]*\).*/\1/p' "util/requirements-$name.txt")
+    dir=$dir-$pin
+
+    wheel=$(find "$dir" -name '*.whl' 2>/dev/null | head -n 1)
+    if [ -z "$wheel" ]; then
+        mkdir -p "$dir.part"
+        /usr/bin/python3 -m pip download --quiet --disable-pip-version-check \
+            --no-deps --only-binary=:all: --require-hashes \
+            -r "util/requirements-$name.txt" -d "$dir.part" >&2 \
+            || die "could not fetch $name $pin from the Python package index: is there a network (and a wheel for $(uname -m))?"
+        rm -rf "$dir"
+        mv "$dir.part" "$dir"
+        wheel=$(find "$dir" -name '*.whl' | head -n 1)
+    fi
+
+    printf '%s' "$wheel"
+}
+
+
+iv_unzip() {
+    /usr/bin/python3 -m zipfile -e "$1" "$2"
+}
