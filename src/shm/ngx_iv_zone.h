@@ -54,7 +54,8 @@ ngx_uint_t ngx_iv_zone_get(ngx_iv_zone_t *zone, ngx_iv_count_e what);
  * clock milliseconds.
  */
 ngx_uint_t ngx_iv_zone_breaker_allows(ngx_iv_zone_t *zone, int64_t now);
-void ngx_iv_zone_breaker_open(ngx_iv_zone_t *zone, int64_t now);
+/* 1 if it was closed: worth a log line */
+ngx_uint_t ngx_iv_zone_breaker_open(ngx_iv_zone_t *zone, int64_t now);
 /* 1 if it was open: worth a log line */
 ngx_uint_t ngx_iv_zone_breaker_close(ngx_iv_zone_t *zone);
 

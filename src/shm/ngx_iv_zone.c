@@ -1,0 +1,271 @@
+#include "shm/ngx_iv_zone.h"
+
+
+#define NGX_IV_ZONE_MAGIC     0x6976617a
+#define NGX_IV_ZONE_LAYOUT    1
+#define NGX_IV_ZONE_PAGES     8
+#define NGX_IV_BREAKER_PAUSE  1000
+
+
+/* what lies in the shared memory; a change of it changes NGX_IV_ZONE_LAYOUT */
+typedef struct {
+    uint32_t          magic;
+    uint32_t          layout;
+    size_t            size;
+    ngx_atomic_t      breaker;      /* 0: closed, else when to try again */
+    ngx_atomic_t      counts[NGX_IV_COUNT_LAST];
+} ngx_iv_zone_shared_t;
+
+
+struct ngx_iv_zone_s {
+    ngx_iv_zone_shared_t  *shared;
+    ngx_slab_pool_t       *slab;
+};
+
+
+static void ngx_iv_zone_notice_size(ngx_conf_t *cf, ngx_str_t *name,
+    size_t size, void *tag);
+static ngx_int_t ngx_iv_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+static ngx_uint_t ngx_iv_zone_matches(ngx_shm_zone_t *shm_zone,
+    ngx_iv_zone_shared_t *shared);
+static ngx_int_t ngx_iv_zone_begin(ngx_shm_zone_t *shm_zone,
+    ngx_iv_zone_t *zone);
+
+
+ngx_iv_zone_t *
+ngx_iv_zone_create(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
+{
+    ngx_iv_zone_t   *zone;
+    ngx_shm_zone_t  *shm_zone;
+
+    if (size < NGX_IV_ZONE_PAGES * ngx_pagesize) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "zone \"%V\" is too small: at least %uz bytes are "
+                           "needed", name,
+                           (size_t) NGX_IV_ZONE_PAGES * ngx_pagesize);
+        return NULL;
+    }
+
+    shm_zone = ngx_shared_memory_add(cf, name, size, tag);
+    if (shm_zone == NULL) {
+        return NULL;
+    }
+
+    if (shm_zone->data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "zone \"%V\" is declared twice", name);
+        return NULL;
+    }
+
+    zone = ngx_pcalloc(cf->pool, sizeof(ngx_iv_zone_t));
+    if (zone == NULL) {
+        return NULL;
+    }
+
+    shm_zone->init = ngx_iv_zone_init;
+    shm_zone->data = zone;
+
+    ngx_iv_zone_notice_size(cf, name, size, tag);
+
+    return zone;
+}
+
+
+/* nginx itself gives fresh memory to a zone whose size changed: only say so */
+
+static void
+ngx_iv_zone_notice_size(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
+{
+    ngx_uint_t        i;
+    ngx_shm_zone_t   *old;
+    ngx_list_part_t  *part;
+
+    if (cf->cycle->old_cycle == NULL) {
+        return;
+    }
+
+    for (part = &cf->cycle->old_cycle->shared_memory.part;
+         part;
+         part = part->next)
+    {
+        old = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (old[i].tag == tag
+                && old[i].shm.size != size
+                && old[i].shm.name.len == name->len
+                && ngx_memcmp(old[i].shm.name.data, name->data, name->len)
+                   == 0)
+            {
+                ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                              "zone \"%V\" begins anew: its size changed from "
+                              "%uz to %uz", name, old[i].shm.size, size);
+                return;
+            }
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_iv_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_iv_zone_t  *old, *zone;
+
+    old = data;
+    zone = shm_zone->data;
+
+    zone->slab = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (old) {
+        zone->shared = old->shared;
+
+    } else if (shm_zone->shm.exists) {
+        zone->shared = zone->slab->data;
+
+    } else {
+        return ngx_iv_zone_begin(shm_zone, zone);
+    }
+
+    if (ngx_iv_zone_matches(shm_zone, zone->shared)) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, shm_zone->shm.log, 0,
+                  "zone \"%V\" begins anew: its layout changed",
+                  &shm_zone->shm.name);
+
+    return ngx_iv_zone_begin(shm_zone, zone);
+}
+
+
+static ngx_uint_t
+ngx_iv_zone_matches(ngx_shm_zone_t *shm_zone, ngx_iv_zone_shared_t *shared)
+{
+    return shared != NULL
+           && shared->magic == NGX_IV_ZONE_MAGIC
+           && shared->layout == NGX_IV_ZONE_LAYOUT
+           && shared->size == shm_zone->shm.size;
+}
+
+
+static ngx_int_t
+ngx_iv_zone_begin(ngx_shm_zone_t *shm_zone, ngx_iv_zone_t *zone)
+{
+    size_t                 len;
+    u_char                *ctx;
+    ngx_iv_zone_shared_t  *shared;
+
+    shared = ngx_slab_calloc(zone->slab, sizeof(ngx_iv_zone_shared_t));
+    if (shared == NULL) {
+        return NGX_ERROR;
+    }
+
+    len = sizeof(" in image_vault zone \"\"") + shm_zone->shm.name.len;
+
+    ctx = ngx_slab_alloc(zone->slab, len);
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(ctx, " in image_vault zone \"%V\"%Z", &shm_zone->shm.name);
+
+    shared->magic = NGX_IV_ZONE_MAGIC;
+    shared->layout = NGX_IV_ZONE_LAYOUT;
+    shared->size = shm_zone->shm.size;
+
+    zone->shared = shared;
+    zone->slab->data = shared;
+    zone->slab->log_ctx = ctx;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_iv_zone_add(ngx_iv_zone_t *zone, ngx_iv_count_e what, ngx_uint_t n)
+{
+    (void) ngx_atomic_fetch_add(&zone->shared->counts[what],
+                                (ngx_atomic_int_t) n);
+}
+
+
+ngx_uint_t
+ngx_iv_zone_get(ngx_iv_zone_t *zone, ngx_iv_count_e what)
+{
+    return (ngx_uint_t) zone->shared->counts[what];
+}
+
+
+/*
+ * The breaker holds the moment of the next try, cut to the width of an atomic:
+ * only differences are looked at.  Its lowest bit is always set, as 0 means
+ * closed.
+ */
+
+ngx_uint_t
+ngx_iv_zone_breaker_allows(ngx_iv_zone_t *zone, int64_t now)
+{
+    ngx_atomic_t       *breaker;
+    ngx_atomic_int_t    left;
+    ngx_atomic_uint_t   at;
+
+    breaker = &zone->shared->breaker;
+    at = *breaker;
+
+    if (at == 0) {
+        return 1;
+    }
+
+    left = (ngx_atomic_int_t) (at - (ngx_atomic_uint_t) now);
+
+    /* a clock that was set back must not keep the breaker open */
+
+    if (left > 0 && left <= NGX_IV_BREAKER_PAUSE + 1) {
+        return 0;
+    }
+
+    /* half-open: who moves the moment on is the one to try */
+
+    return ngx_atomic_cmp_set(breaker, at,
+               (ngx_atomic_uint_t) (now + NGX_IV_BREAKER_PAUSE) | 1);
+}
+
+
+ngx_uint_t
+ngx_iv_zone_breaker_open(ngx_iv_zone_t *zone, int64_t now)
+{
+    ngx_atomic_t       *breaker;
+    ngx_atomic_uint_t   at;
+
+    breaker = &zone->shared->breaker;
+
+    do {
+        at = *breaker;
+    } while (!ngx_atomic_cmp_set(breaker, at,
+                 (ngx_atomic_uint_t) (now + NGX_IV_BREAKER_PAUSE) | 1));
+
+    return at == 0;
+}
+
+
+ngx_uint_t
+ngx_iv_zone_breaker_close(ngx_iv_zone_t *zone)
+{
+    ngx_atomic_t       *breaker;
+    ngx_atomic_uint_t   at;
+
+    breaker = &zone->shared->breaker;
+
+    do {
+        at = *breaker;
+
+        if (at == 0) {
+            return 0;
+        }
+
+    } while (!ngx_atomic_cmp_set(breaker, at, 0));
+
+    return 1;
+}
