@@ -17,6 +17,7 @@
 #include "base/ngx_iv_code.h"
 #include "base/ngx_iv_str.h"
 #include "base/ngx_iv_thread.h"
+#include "formats/ngx_iv_json.h"
 #include "shm/ngx_iv_zone.h"
 #include "metadata/ngx_iv_metadata.h"
 #include "storage/ngx_iv_storage.h"
@@ -104,6 +105,11 @@ typedef struct {
     ngx_msec_t              storage_time;
     ngx_iv_upload_t        *upload;         /* of a request that is uploading */
     void                   *body;           /* ngx_http_image_vault_body_t */
+
+    /* of image_vault_files: the URI whose link was found valid */
+    ngx_str_t               link_uri;
+    ngx_str_t               link_disposition;
+    time_t                  link_expires;
 } ngx_http_image_vault_ctx_t;
 
 
@@ -143,12 +149,24 @@ ngx_int_t ngx_http_image_vault_add_variables(ngx_conf_t *cf);
 /* …_handler.c: content handler of every endpoint but files; routes */
 ngx_int_t ngx_http_image_vault_handler(ngx_http_request_t *r);
 
-/* …_identity.c: evaluates owner and admin once.  NGX_OK (also anonymous), or
- * NGX_IV_UNAUTHENTICATED for an invalid owner (warned), NGX_ERROR */
+/* …_identity.c: evaluates owner and admin.  NGX_OK (also anonymous), or
+ * NGX_IV_UNAUTHENTICATED for an invalid owner (warned), NGX_ERROR.  Known
+ * values are kept; the content handler begins anew (owner_known = 0), as a
+ * rewrite may have asked before the access phase knew who it is. */
 ngx_int_t ngx_http_image_vault_identity(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
 /* cross-site check of a state-changing request.  NGX_OK or NGX_IV_FORBIDDEN */
 ngx_int_t ngx_http_image_vault_same_site(ngx_http_request_t *r);
+/* ids of 24 hex digits in lower case, in place: they are ObjectIds */
+void ngx_http_image_vault_fold_owner(ngx_str_t *owner);
+/* a request header that core has no field for; name in lower case.  The first
+ * one; *n, if not NULL: how many there are */
+ngx_str_t *ngx_http_image_vault_header_in(ngx_http_request_t *r,
+    const char *name, ngx_uint_t *n);
+/* the host the client asked for, with its port if it named one */
+void ngx_http_image_vault_host(ngx_http_request_t *r, ngx_str_t *host);
+/* "http" or "https" */
+void ngx_http_image_vault_scheme(ngx_http_request_t *r, ngx_str_t *scheme);
 
 /* …_upload.c, …_image.c: endpoints; return as content handlers do */
 ngx_int_t ngx_http_image_vault_upload(ngx_http_request_t *r);
@@ -161,8 +179,17 @@ typedef enum {
 ngx_int_t ngx_http_image_vault_image(ngx_http_request_t *r,
     ngx_http_image_vault_show_e how);
 
+/* …_document.c: ImageMetadata, and the parts other answers share */
+void ngx_http_image_vault_metadata_json(ngx_iv_json_t *j, const char *key,
+    const ngx_iv_document_t *doc);
+void ngx_http_image_vault_dimensions_json(ngx_iv_json_t *j,
+    const ngx_iv_document_t *doc);
+void ngx_http_image_vault_checksums_json(ngx_iv_json_t *j,
+    const ngx_iv_document_t *doc);
+
 /* …_url.c: the URL of a document for this request: public or signed, window-
- * stable; *expires: its end, 0: never (public); absolute if `absolute` */
+ * stable; *expires: its end, 0: never (public); absolute if `absolute`;
+ * *window_rest: seconds for which the same URL is given again */
 ngx_int_t ngx_http_image_vault_url(ngx_http_request_t *r,
     const ngx_iv_document_t *doc, ngx_uint_t download, ngx_uint_t head,
     ngx_uint_t absolute, ngx_str_t *url, time_t *expires,
@@ -173,19 +200,28 @@ ngx_int_t ngx_http_image_vault_files(ngx_http_request_t *r);
 
 /* …_answer.c */
 /* sends the error as JSON, logs it (client's fault: info), sets the result;
- * detail: added to the log line and, if `tell`, to the message.  Drains or
- * lingers for an unread body.  Returns what a content handler returns. */
+ * detail: for the log line only, may be NULL.  Drains or lingers for an unread
+ * body.  Returns what a content handler returns. */
 ngx_int_t ngx_http_image_vault_error(ngx_http_request_t *r, ngx_int_t code,
     const char *detail);
-/* the same from an asynchronous place: finalizes the request */
+/* the same with a message of its own for the client */
+ngx_int_t ngx_http_image_vault_refuse(ngx_http_request_t *r, ngx_int_t code,
+    const char *detail, const ngx_str_t *message);
+/* 405 with Allow */
+ngx_int_t ngx_http_image_vault_not_allowed(ngx_http_request_t *r,
+    const char *allow);
+/* the error from an asynchronous place: finalizes the request */
 void ngx_http_image_vault_finalize_error(ngx_http_request_t *r, ngx_int_t code,
     const char *detail);
-/* a JSON body, or a redirect's empty one; returns as ngx_http_output_filter */
+/* a JSON body; returns as ngx_http_output_filter */
 ngx_int_t ngx_http_image_vault_send_json(ngx_http_request_t *r,
     ngx_uint_t status, ngx_str_t *json);
 /* a response header; value is not copied; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_image_vault_add_header(ngx_http_request_t *r,
     const char *name, const ngx_str_t *value);
+/* $request_id; empty if there is none */
+void ngx_http_image_vault_request_id(ngx_http_request_t *r, ngx_str_t *id);
+void ngx_http_image_vault_count(ngx_iv_count_e what, ngx_uint_t n);
 /* …_filter.c: header filter (nosniff, Referrer-Policy, Vary, files' type) */
 ngx_int_t ngx_http_image_vault_filter_init(ngx_conf_t *cf);
 

@@ -169,10 +169,10 @@ ngx_int_t ngx_iv_storage_public_url(ngx_iv_storage_t *st, ngx_pool_t *pool,
 /* local.c: what the files gate checks; pure.  `args` is the request's query,
  * `key` the decoded path below the storage's url.  NGX_OK and *disposition
  * (may be empty), NGX_IV_FORBIDDEN (no or bad signature, bad key), NGX_IV_GONE
- * (expired), NGX_ERROR */
+ * (expired), NGX_ERROR; *expires: the link's end */
 ngx_int_t ngx_iv_storage_local_check(const ngx_iv_storage_conf_t *conf,
     ngx_pool_t *pool, const ngx_str_t *key, const ngx_str_t *args, time_t now,
-    ngx_str_t *disposition);
+    ngx_str_t *disposition, time_t *expires);
 
 
 #endif
