@@ -31,9 +31,10 @@ typedef struct {
 
 /*
  * Parses an XML error document, also one without xmlns, with entities, or
- * after white space (CompleteMultipartUpload's 200).  The strings point into
- * doc or the pool, control characters replaced.  NGX_OK; NGX_DECLINED: it is
- * none (HTML, empty, garbage); NGX_ERROR: no memory.
+ * after white space (CompleteMultipartUpload's 200), or cut off behind its
+ * code.  The strings are copies, each at most 1,024 bytes, whatever is not
+ * printable ASCII replaced by '?'.  NGX_OK; NGX_DECLINED: it is none (HTML,
+ * empty, garbage); NGX_ERROR: no memory.
  */
 ngx_int_t ngx_iv_s3_error_parse(ngx_pool_t *pool, const ngx_str_t *doc,
     ngx_iv_s3_error_t *e);

@@ -1,0 +1,648 @@
+/*
+ * S3's error documents, see the header.
+ *
+ * No XML library and no DTD: the documents are flat, so a scanner of tags is
+ * enough, and it takes what is there of a document that was cut off.
+ */
+
+#include "aws/ngx_iv_s3_error.h"
+
+
+#define NGX_IV_S3_ERROR_TEXT   1024     /* kept of one element */
+#define NGX_IV_S3_ERROR_DEPTH  16
+
+
+typedef struct {
+    ngx_str_t            code;
+    ngx_iv_s3_verdict_t  verdict;
+} ngx_iv_s3_known_t;
+
+
+typedef struct {
+    const u_char        *p;
+    const u_char        *last;
+} ngx_iv_s3_scan_t;
+
+
+typedef enum {
+    NGX_IV_S3_TAG_OPEN = 0,
+    NGX_IV_S3_TAG_CLOSE,
+    NGX_IV_S3_TAG_EMPTY,            /* <Code/> */
+    NGX_IV_S3_TAG_OTHER,            /* <?xml …?>, a comment */
+    NGX_IV_S3_TAG_DTD,
+    NGX_IV_S3_TAG_END               /* of the document */
+} ngx_iv_s3_tag_e;
+
+
+static ngx_int_t ngx_iv_s3_error_root(ngx_iv_s3_scan_t *scan,
+    ngx_uint_t *depth);
+static ngx_iv_s3_tag_e ngx_iv_s3_error_tag(ngx_iv_s3_scan_t *scan,
+    ngx_str_t *name);
+static ngx_str_t *ngx_iv_s3_error_field(ngx_iv_s3_error_t *e,
+    const ngx_str_t *name);
+static ngx_int_t ngx_iv_s3_error_text(ngx_pool_t *pool, const u_char *p,
+    const u_char *last, ngx_str_t *out);
+static u_char ngx_iv_s3_error_entity(const u_char **pp, const u_char *last);
+static ngx_uint_t ngx_iv_s3_error_is(const ngx_str_t *name,
+    const char *what);
+
+
+#define NGX_IV_S3_DENIED(code, hint)                                          \
+    { ngx_string(code), { NGX_IV_STORAGE_DENIED, 0, 0, 0, 0, hint } }
+
+#define NGX_IV_S3_RETRY(code, fresh, hint)                                    \
+    { ngx_string(code), { NGX_IV_STORAGE_UNAVAILABLE, 1, fresh, 0, 0, hint } }
+
+#define NGX_IV_S3_REGION                                                      \
+    "the bucket is in another region or at another endpoint: "                \
+    "check region and endpoint"
+
+#define NGX_IV_S3_TOKEN                                                       \
+    "the session token has expired or is wrong: renew the credentials"
+
+#define NGX_IV_S3_HASH                                                        \
+    "the storage received other bytes than were sent: check the network"
+
+
+static const ngx_iv_s3_known_t  ngx_iv_s3_known[] = {
+
+    /* rights and names */
+    NGX_IV_S3_DENIED("AccessDenied",
+        "the key may not do this here: check its rights on the bucket "
+        "(put, get, delete), the bucket policy and the bucket's name"),
+    NGX_IV_S3_DENIED("AllAccessDisabled",
+        "the storage has shut this bucket or account"),
+    NGX_IV_S3_DENIED("AccountProblem",
+        "the storage has shut this account: check its billing"),
+    NGX_IV_S3_DENIED("NotSignedUp",
+        "the account is not signed up for the storage service"),
+    NGX_IV_S3_DENIED("NoSuchBucket",
+        "the bucket does not exist: check bucket, endpoint and addressing"),
+    NGX_IV_S3_DENIED("InvalidBucketName",
+        "the bucket's name is not allowed: check bucket and addressing"),
+    NGX_IV_S3_DENIED("InvalidAccessKeyId",
+        "the storage does not know the access key: check credentials and "
+        "endpoint"),
+    /* versitygw's, with status 404 */
+    NGX_IV_S3_DENIED("XAdminUserNotFound",
+        "the storage does not know the access key: check credentials and "
+        "endpoint"),
+    NGX_IV_S3_DENIED("SignatureDoesNotMatch",
+        "check the secret access key, and that no proxy changes host, path "
+        "or headers"),
+    NGX_IV_S3_DENIED("InvalidSecurity",
+        "the storage refuses the credentials"),
+    NGX_IV_S3_DENIED("Unauthorized",
+        "the storage refuses the credentials: check them and the endpoint"),
+    NGX_IV_S3_DENIED("AuthorizationQueryParametersError",
+        "check region and the clock"),
+    { ngx_string("ExpiredToken"),
+      { NGX_IV_STORAGE_DENIED, 0, 0, 0, 1, NGX_IV_S3_TOKEN } },
+    { ngx_string("TokenRefreshRequired"),
+      { NGX_IV_STORAGE_DENIED, 0, 0, 0, 1, NGX_IV_S3_TOKEN } },
+    { ngx_string("InvalidToken"),
+      { NGX_IV_STORAGE_DENIED, 0, 0, 0, 1, NGX_IV_S3_TOKEN } },
+    { ngx_string("RequestTimeTooSkewed"),
+      { NGX_IV_STORAGE_DENIED, 0, 0, 1, 0,
+        "the clocks differ by more than 15 minutes: set this machine's "
+        "clock (NTP)" } },
+    { ngx_string("RequestExpired"),
+      { NGX_IV_STORAGE_DENIED, 0, 0, 1, 0,
+        "the clocks differ: set this machine's clock (NTP)" } },
+
+    /* region */
+    NGX_IV_S3_DENIED("PermanentRedirect", NGX_IV_S3_REGION),
+    NGX_IV_S3_DENIED("TemporaryRedirect",
+        "the bucket is new and its name not yet known everywhere: wait, or "
+        "use the endpoint of its region"),
+    NGX_IV_S3_DENIED("Redirect", NGX_IV_S3_REGION),
+    NGX_IV_S3_DENIED("AuthorizationHeaderMalformed", NGX_IV_S3_REGION),
+    NGX_IV_S3_DENIED("IncorrectEndpoint", NGX_IV_S3_REGION),
+    NGX_IV_S3_DENIED("IllegalLocationConstraintException", NGX_IV_S3_REGION),
+    NGX_IV_S3_DENIED("InvalidRegionName", NGX_IV_S3_REGION),
+
+    /* what this storage does not take */
+    NGX_IV_S3_DENIED("NotImplemented",
+        "the storage does not know a header or payload form that was sent: "
+        "check the header lines of the storage block (R2 takes no acl, "
+        "tagging or aws-chunked payload)"),
+    NGX_IV_S3_DENIED("AccessControlListNotSupported",
+        "the bucket has ACLs disabled: remove header x-amz-acl"),
+    NGX_IV_S3_DENIED("InvalidArgument",
+        "check the header lines of the storage block"),
+    NGX_IV_S3_DENIED("InvalidRequest",
+        "check the header lines of the storage block"),
+    NGX_IV_S3_DENIED("InvalidStorageClass",
+        "check header x-amz-storage-class of the storage block"),
+    NGX_IV_S3_DENIED("KMS.NotFoundException",
+        "the encryption key does not exist: check the x-amz-server-side-"
+        "encryption headers"),
+    NGX_IV_S3_DENIED("KMS.DisabledException",
+        "the encryption key is disabled"),
+    NGX_IV_S3_DENIED("InvalidObjectState",
+        "the object is archived: restore it, or change the storage class"),
+    NGX_IV_S3_DENIED("MethodNotAllowed",
+        "the storage does not allow this: check endpoint and bucket"),
+    NGX_IV_S3_DENIED("KeyTooLongError",
+        "the object key is too long: shorten image_vault_key"),
+    NGX_IV_S3_DENIED("MissingContentLength",
+        "a proxy in front of the storage has removed Content-Length"),
+    NGX_IV_S3_DENIED("IncompleteBody",
+        "a proxy in front of the storage has cut the body"),
+    NGX_IV_S3_DENIED("MissingSecurityHeader",
+        "a proxy in front of the storage has removed a header"),
+    NGX_IV_S3_DENIED("InvalidDigest",
+        "a proxy in front of the storage has changed a header"),
+    NGX_IV_S3_DENIED("PreconditionFailed",
+        "an object of this key exists already"),
+
+    /* limits */
+    NGX_IV_S3_DENIED("EntityTooLarge",
+        "the storage takes no objects of this size: lower "
+        "image_vault_max_size"),
+    NGX_IV_S3_DENIED("EntityTooSmall",
+        "the storage takes no objects of this size"),
+    NGX_IV_S3_DENIED("QuotaExceeded",
+        "the bucket's quota is used up"),
+    NGX_IV_S3_DENIED("XMinioAdminBucketQuotaExceeded",
+        "the bucket's quota is used up"),
+    { ngx_string("XMinioStorageFull"),
+      { NGX_IV_STORAGE_UNAVAILABLE, 0, 0, 0, 0,
+        "the storage's disks are full" } },
+
+    /* worth another try */
+    NGX_IV_S3_RETRY("SlowDown", 1,
+        "the storage asks for fewer requests: spread the keys, or lower "
+        "max_active"),
+    NGX_IV_S3_RETRY("SlowDownRead", 1,
+        "the storage asks for fewer requests"),
+    NGX_IV_S3_RETRY("SlowDownWrite", 1,
+        "the storage asks for fewer requests"),
+    NGX_IV_S3_RETRY("TooManyRequests", 1,
+        "the storage asks for fewer requests"),
+    NGX_IV_S3_RETRY("ServerBusy", 1, "the storage is busy"),
+    NGX_IV_S3_RETRY("ServiceUnavailable", 1, "the storage is busy"),
+    NGX_IV_S3_RETRY("InternalError", 1,
+        "a fault inside of the storage: its request id tells its owner more"),
+    NGX_IV_S3_RETRY("OperationAborted", 0,
+        "another change of the bucket is under way"),
+    NGX_IV_S3_RETRY("RequestTimeout", 1,
+        "the body came too slowly for the storage: check the network"),
+    NGX_IV_S3_RETRY("BadDigest", 1, NGX_IV_S3_HASH),
+    NGX_IV_S3_RETRY("XAmzContentSHA256Mismatch", 1, NGX_IV_S3_HASH),
+    NGX_IV_S3_RETRY("XAmzContentChecksumMismatch", 1, NGX_IV_S3_HASH),
+
+    /* no fault of the storage's */
+    { ngx_string("NoSuchKey"),
+      { NGX_IV_NOT_FOUND, 0, 0, 0, 0, "the object does not exist" } },
+    { ngx_string("NoSuchUpload"),
+      { NGX_IV_NOT_FOUND, 0, 0, 0, 0,
+        "the multipart upload does not exist" } }
+};
+
+
+ngx_int_t
+ngx_iv_s3_error_parse(ngx_pool_t *pool, const ngx_str_t *doc,
+    ngx_iv_s3_error_t *e)
+{
+    ngx_str_t         name, *field;
+    ngx_uint_t        depth, level;
+    const u_char     *text, *end;
+    ngx_iv_s3_tag_e   tag;
+    ngx_iv_s3_scan_t  scan;
+
+    ngx_memzero(e, sizeof(ngx_iv_s3_error_t));
+
+    scan.p = doc->data;
+    scan.last = doc->data + doc->len;
+
+    if (doc->len == 0 || ngx_iv_s3_error_root(&scan, &level) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    /* inside of <Error>; its children are the fields */
+
+    depth = level;
+    field = NULL;
+    text = NULL;
+
+    for ( ;; ) {
+
+        while (scan.p < scan.last && *scan.p != '<') {
+            scan.p++;
+        }
+
+        end = scan.p;
+        tag = ngx_iv_s3_error_tag(&scan, &name);
+
+        switch (tag) {
+
+        case NGX_IV_S3_TAG_OPEN:
+            if (++depth > NGX_IV_S3_ERROR_DEPTH) {
+                return e->code.len ? NGX_OK : NGX_DECLINED;
+            }
+
+            field = (depth == level + 1) ? ngx_iv_s3_error_field(e, &name)
+                                         : NULL;
+            text = scan.p;
+            break;
+
+        case NGX_IV_S3_TAG_CLOSE:
+            if (field && field->data == NULL
+                && ngx_iv_s3_error_text(pool, text, end, field) != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            field = NULL;
+
+            if (depth-- > level) {
+                break;
+            }
+
+            return e->code.len ? NGX_OK : NGX_DECLINED;
+
+        case NGX_IV_S3_TAG_EMPTY:
+        case NGX_IV_S3_TAG_OTHER:
+            field = NULL;
+            break;
+
+        case NGX_IV_S3_TAG_DTD:
+        case NGX_IV_S3_TAG_END:
+            return e->code.len ? NGX_OK : NGX_DECLINED;
+        }
+    }
+}
+
+
+void
+ngx_iv_s3_error_judge(ngx_uint_t status, const ngx_iv_s3_error_t *e,
+    ngx_iv_s3_verdict_t *v)
+{
+    ngx_uint_t                i;
+    const ngx_iv_s3_known_t  *known;
+
+    for (i = 0; i < sizeof(ngx_iv_s3_known) / sizeof(ngx_iv_s3_known[0]); i++)
+    {
+        known = &ngx_iv_s3_known[i];
+
+        if (e->code.len == known->code.len
+            && ngx_memcmp(e->code.data, known->code.data, e->code.len) == 0)
+        {
+            *v = known->verdict;
+            return;
+        }
+    }
+
+    ngx_memzero(v, sizeof(ngx_iv_s3_verdict_t));
+
+    v->code = NGX_IV_STORAGE_DENIED;
+
+    switch (status) {
+
+    case 404:
+        v->code = NGX_IV_NOT_FOUND;
+        v->hint = "not found: check bucket, endpoint and addressing";
+        return;
+
+    case 401:
+    case 403:
+        v->hint = "check the credentials, their rights on the bucket, and "
+                  "this machine's clock";
+        return;
+
+    case 407:
+        v->hint = "a proxy in front of the storage asks for credentials";
+        return;
+
+    case 411:
+        v->hint = "a proxy in front of the storage has removed "
+                  "Content-Length";
+        return;
+
+    case 413:
+        v->hint = "the storage, or a proxy in front of it, takes no bodies "
+                  "of this size";
+        return;
+
+    case 501:
+        v->hint = "the storage does not know a header or payload form that "
+                  "was sent: check the header lines of the storage block";
+        return;
+
+    case 408:
+    case 429:
+    case 500:
+    case 502:
+    case 503:
+    case 504:
+        v->code = NGX_IV_STORAGE_UNAVAILABLE;
+        v->retry = 1;
+        v->fresh = 1;
+        v->hint = "the storage, or a proxy in front of it, is busy or down";
+        return;
+    }
+
+    if (status >= 300 && status < 400) {
+        v->hint = NGX_IV_S3_REGION;
+
+    } else if (status >= 500) {
+        v->code = NGX_IV_STORAGE_UNAVAILABLE;
+        v->hint = "the storage, or a proxy in front of it, has failed";
+
+    } else {
+        v->hint = "check endpoint, bucket and the header lines of the "
+                  "storage block";
+    }
+}
+
+
+/* up to and into <Error>, which may stand in <ErrorResponse> */
+
+static ngx_int_t
+ngx_iv_s3_error_root(ngx_iv_s3_scan_t *scan, ngx_uint_t *depth)
+{
+    u_char     c;
+    ngx_str_t  name;
+
+    *depth = 0;
+
+    if (scan->last - scan->p >= 3
+        && ngx_memcmp(scan->p, "\xef\xbb\xbf", 3) == 0)
+    {
+        scan->p += 3;
+    }
+
+    for ( ;; ) {
+
+        while (scan->p < scan->last) {
+            c = *scan->p;
+
+            if (c != ' ' && c != '\t' && c != CR && c != LF) {
+                break;
+            }
+
+            scan->p++;
+        }
+
+        if (scan->p == scan->last || *scan->p != '<') {
+            return NGX_DECLINED;
+        }
+
+        switch (ngx_iv_s3_error_tag(scan, &name)) {
+
+        case NGX_IV_S3_TAG_OTHER:
+            continue;
+
+        case NGX_IV_S3_TAG_OPEN:
+            (*depth)++;
+
+            if (ngx_iv_s3_error_is(&name, "Error")) {
+                return NGX_OK;
+            }
+
+            if (*depth == 1 && ngx_iv_s3_error_is(&name, "ErrorResponse")) {
+                continue;
+            }
+
+            return NGX_DECLINED;
+
+        default:
+            return NGX_DECLINED;
+        }
+    }
+}
+
+
+/*
+ * The tag at p, which is '<' or the end; p goes behind it.  The name is
+ * without a prefix and attributes.
+ */
+
+static ngx_iv_s3_tag_e
+ngx_iv_s3_error_tag(ngx_iv_s3_scan_t *scan, ngx_str_t *name)
+{
+    u_char        *colon;
+    const u_char  *p, *start, *last;
+    ngx_uint_t     close;
+
+    last = scan->last;
+    p = scan->p;
+
+    if (last - p >= 4 && ngx_memcmp(p, "<!--", 4) == 0) {
+
+        for (p += 4; last - p >= 3; p++) {
+            if (ngx_memcmp(p, "-->", 3) == 0) {
+                scan->p = p + 3;
+                return NGX_IV_S3_TAG_OTHER;
+            }
+        }
+
+        return NGX_IV_S3_TAG_END;
+    }
+
+    if (last - p < 3) {
+        return NGX_IV_S3_TAG_END;
+    }
+
+    p++;
+
+    if (*p == '!') {
+        return NGX_IV_S3_TAG_DTD;
+    }
+
+    start = p;
+
+    while (p < last && *p != '>') {
+        p++;
+    }
+
+    if (p == last) {
+        return NGX_IV_S3_TAG_END;
+    }
+
+    scan->p = p + 1;
+
+    if (*start == '?') {
+        return NGX_IV_S3_TAG_OTHER;
+    }
+
+    close = (*start == '/');
+    start += close;
+
+    if (p > start && p[-1] == '/') {
+        return NGX_IV_S3_TAG_EMPTY;
+    }
+
+    name->data = (u_char *) start;
+
+    while (start < p && *start > ' ') {
+        start++;
+    }
+
+    name->len = start - name->data;
+
+    colon = ngx_strlchr(name->data, name->data + name->len, ':');
+
+    if (colon) {
+        name->len -= colon + 1 - name->data;
+        name->data = colon + 1;
+    }
+
+    return close ? NGX_IV_S3_TAG_CLOSE : NGX_IV_S3_TAG_OPEN;
+}
+
+
+static ngx_str_t *
+ngx_iv_s3_error_field(ngx_iv_s3_error_t *e, const ngx_str_t *name)
+{
+    if (ngx_iv_s3_error_is(name, "Code")) {
+        return &e->code;
+    }
+
+    if (ngx_iv_s3_error_is(name, "Message")) {
+        return &e->message;
+    }
+
+    if (ngx_iv_s3_error_is(name, "Region")) {
+        return &e->region;
+    }
+
+    if (ngx_iv_s3_error_is(name, "Endpoint")) {
+        return &e->endpoint;
+    }
+
+    if (ngx_iv_s3_error_is(name, "ServerTime")) {
+        return &e->server_time;
+    }
+
+    if (ngx_iv_s3_error_is(name, "RequestId")) {
+        return &e->request_id;
+    }
+
+    return NULL;
+}
+
+
+/* the text goes into logs: printable ASCII only, and not without end */
+
+static ngx_int_t
+ngx_iv_s3_error_text(ngx_pool_t *pool, const u_char *p, const u_char *last,
+    ngx_str_t *out)
+{
+    u_char  c, *dst;
+    size_t  n, size;
+
+    while (p < last && *p <= ' ') {
+        p++;
+    }
+
+    while (last > p && last[-1] <= ' ') {
+        last--;
+    }
+
+    size = ngx_min((size_t) (last - p), NGX_IV_S3_ERROR_TEXT);
+
+    dst = ngx_pnalloc(pool, size + 1);
+    if (dst == NULL) {
+        return NGX_ERROR;
+    }
+
+    n = 0;
+
+    while (p < last && n < size) {
+        c = *p++;
+
+        if (c == '&') {
+            c = ngx_iv_s3_error_entity(&p, last);
+        }
+
+        dst[n++] = (c >= 0x20 && c < 0x7f) ? c : '?';
+    }
+
+    out->len = n;
+    out->data = dst;
+
+    return NGX_OK;
+}
+
+
+/* behind '&'; what is no entity leaves the '&' as it is */
+
+static u_char
+ngx_iv_s3_error_entity(const u_char **pp, const u_char *last)
+{
+    u_char         c;
+    ngx_str_t      name;
+    ngx_uint_t     n, base, digit;
+    const u_char  *p;
+
+    name.data = (u_char *) *pp;
+
+    for (p = *pp; p < last && p - *pp < 8 && *p != ';'; p++) { /* void */ }
+
+    if (p == last || *p != ';') {
+        return '&';
+    }
+
+    name.len = p - name.data;
+
+    if (ngx_iv_s3_error_is(&name, "lt")) {
+        c = '<';
+
+    } else if (ngx_iv_s3_error_is(&name, "gt")) {
+        c = '>';
+
+    } else if (ngx_iv_s3_error_is(&name, "amp")) {
+        c = '&';
+
+    } else if (ngx_iv_s3_error_is(&name, "quot")) {
+        c = '"';
+
+    } else if (ngx_iv_s3_error_is(&name, "apos")) {
+        c = '\'';
+
+    } else if (name.len > 1 && name.data[0] == '#') {
+
+        base = (name.data[1] == 'x') ? 16 : 10;
+        name.data += (base == 16) ? 2 : 1;
+        n = 0;
+
+        if (name.data == p) {
+            return '&';
+        }
+
+        for ( /* void */ ; name.data < p; name.data++) {
+            c = ngx_tolower(*name.data);
+
+            if (c >= '0' && c <= '9') {
+                digit = c - '0';
+
+            } else if (base == 16 && c >= 'a' && c <= 'f') {
+                digit = c - 'a' + 10;
+
+            } else {
+                return '&';
+            }
+
+            n = n * base + digit;
+        }
+
+        c = (n < 0x7f) ? (u_char) n : '?';
+
+    } else {
+        return '&';
+    }
+
+    *pp = p + 1;
+
+    return c;
+}
+
+
+static ngx_uint_t
+ngx_iv_s3_error_is(const ngx_str_t *name, const char *what)
+{
+    return name->len == ngx_strlen(what)
+           && ngx_memcmp(name->data, what, name->len) == 0;
+}
