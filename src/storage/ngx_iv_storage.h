@@ -136,6 +136,11 @@ ngx_iv_storage_t *ngx_iv_storage_create(ngx_cycle_t *cycle,
 ngx_int_t ngx_iv_storage_s3_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st);
 ngx_int_t ngx_iv_storage_local_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st);
 
+/* for the kinds: nothing is under way any more, the operation ends with `code`
+ * and its handler is called from the event loop.  (In an event of their own they
+ * set op->code and call op->handler() themselves.) */
+void ngx_iv_storage_post(ngx_iv_storage_op_t *op, ngx_int_t code);
+
 /* an operation of `pool`: destroying the pool cancels it and no callback comes.
  * NULL: no memory */
 ngx_iv_storage_op_t *ngx_iv_storage_op_create(ngx_iv_storage_t *st,

@@ -1,0 +1,284 @@
+/*
+ * What all kinds of storages share: the count of running operations, their
+ * one exit, and their cancelling with the pool.
+ */
+
+#include "storage/ngx_iv_storage.h"
+
+
+typedef struct {
+    ngx_iv_storage_op_t   op;       /* first: the callers' pointer is cast */
+
+    /*
+     * While the operation runs, op.handler is the exit here and this is the
+     * caller's.
+     */
+    void                (*handler)(ngx_iv_storage_op_t *op);
+    ngx_event_t           end;      /* posted: the exit is under way */
+    ngx_msec_t            start;
+    unsigned              running:1;
+    unsigned              begun:1;  /* the kind was asked */
+} ngx_iv_storage_running_t;
+
+
+static void ngx_iv_storage_start(ngx_iv_storage_op_t *op,
+    void (*start)(ngx_iv_storage_op_t *op));
+static void ngx_iv_storage_stop(ngx_iv_storage_running_t *r);
+static void ngx_iv_storage_end(ngx_iv_storage_op_t *op);
+static void ngx_iv_storage_end_event(ngx_event_t *ev);
+static void ngx_iv_storage_cleanup(void *data);
+
+
+ngx_iv_storage_t *
+ngx_iv_storage_create(ngx_cycle_t *cycle, const ngx_iv_storage_conf_t *conf,
+    ngx_iv_storage_env_t *env)
+{
+    ngx_int_t          rc;
+    ngx_iv_storage_t  *st;
+
+    st = ngx_pcalloc(cycle->pool, sizeof(ngx_iv_storage_t));
+    if (st == NULL) {
+        return NULL;
+    }
+
+    st->conf = conf;
+    st->env = env;
+
+    if (conf->type == NGX_IV_STORAGE_LOCAL) {
+        rc = ngx_iv_storage_local_init(cycle, st);
+
+    } else {
+        rc = ngx_iv_storage_s3_init(cycle, st);
+    }
+
+    return rc == NGX_OK ? st : NULL;
+}
+
+
+ngx_iv_storage_op_t *
+ngx_iv_storage_op_create(ngx_iv_storage_t *st, ngx_pool_t *pool,
+    ngx_log_t *log)
+{
+    ngx_pool_cleanup_t        *cln;
+    ngx_iv_storage_running_t  *r;
+
+    cln = ngx_pool_cleanup_add(pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    r = ngx_pcalloc(pool, sizeof(ngx_iv_storage_running_t));
+    if (r == NULL) {
+        return NULL;
+    }
+
+    r->op.storage = st;
+    r->op.pool = pool;
+    r->op.log = log;
+
+    r->end.handler = ngx_iv_storage_end_event;
+    r->end.data = r;
+    r->end.log = log;
+
+    cln->handler = ngx_iv_storage_cleanup;
+    cln->data = r;
+
+    return &r->op;
+}
+
+
+void
+ngx_iv_storage_put(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_start(op, op->storage->put);
+}
+
+
+void
+ngx_iv_storage_head(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_start(op, op->storage->head);
+}
+
+
+void
+ngx_iv_storage_delete(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_start(op, op->storage->del);
+}
+
+
+void
+ngx_iv_storage_wake(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_running_t  *r;
+
+    r = (ngx_iv_storage_running_t *) op;
+
+    if (r->running && r->begun && !r->end.posted) {
+        op->storage->wake(op);
+    }
+}
+
+
+void
+ngx_iv_storage_cancel(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_running_t  *r;
+
+    r = (ngx_iv_storage_running_t *) op;
+
+    if (!r->running) {
+        return;
+    }
+
+    ngx_iv_storage_stop(r);
+
+    if (r->end.posted) {
+        ngx_delete_posted_event(&r->end);
+    }
+
+    if (r->begun) {
+        op->storage->cancel(op);
+    }
+}
+
+
+void
+ngx_iv_storage_post(ngx_iv_storage_op_t *op, ngx_int_t code)
+{
+    ngx_iv_storage_running_t  *r;
+
+    r = (ngx_iv_storage_running_t *) op;
+
+    op->code = code;
+
+    ngx_post_event(&r->end, &ngx_posted_events);
+}
+
+
+ngx_int_t
+ngx_iv_storage_signed_url(ngx_iv_storage_t *st, ngx_pool_t *pool,
+    const ngx_iv_storage_url_t *url, ngx_str_t *out)
+{
+    return st->url(st, pool, url, out);
+}
+
+
+ngx_int_t
+ngx_iv_storage_public_url(ngx_iv_storage_t *st, ngx_pool_t *pool,
+    const ngx_str_t *key, ngx_str_t *out)
+{
+    u_char           *p;
+    const ngx_str_t  *base;
+
+    base = &st->conf->public_url;
+
+    if (base->len == 0) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_pnalloc(pool, base->len + 1 + ngx_iv_uri_encode(NULL, key, 1));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    out->data = p;
+
+    p = ngx_cpymem(p, base->data, base->len);
+    *p++ = '/';
+    p += ngx_iv_uri_encode(p, key, 1);
+
+    out->len = p - out->data;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_iv_storage_start(ngx_iv_storage_op_t *op,
+    void (*start)(ngx_iv_storage_op_t *op))
+{
+    ngx_iv_storage_t          *st;
+    ngx_iv_storage_running_t  *r;
+
+    r = (ngx_iv_storage_running_t *) op;
+    st = op->storage;
+
+    if (r->running) {
+        ngx_log_error(NGX_LOG_ALERT, op->log, 0,
+                      "storage \"%V\": an operation was started twice",
+                      &st->conf->name);
+        return;
+    }
+
+    r->handler = op->handler;
+    op->handler = ngx_iv_storage_end;
+
+    r->start = ngx_current_msec;
+    r->running = 1;
+    r->begun = 0;
+
+    st->active++;
+
+    ngx_iv_zone_add(st->env->zone, NGX_IV_COUNT_STORAGE_REQUESTS, 1);
+
+    if (st->conf->max_active && st->active > st->conf->max_active) {
+        ngx_log_error(NGX_LOG_WARN, op->log, 0,
+                      "storage \"%V\": all %ui operations of max_active are "
+                      "in use", &st->conf->name, st->conf->max_active);
+
+        ngx_iv_storage_post(op, NGX_IV_OVERLOADED);
+        return;
+    }
+
+    r->begun = 1;
+
+    start(op);
+}
+
+
+static void
+ngx_iv_storage_stop(ngx_iv_storage_running_t *r)
+{
+    r->running = 0;
+    r->op.handler = r->handler;
+    r->op.time = ngx_current_msec - r->start;
+    r->op.storage->active--;
+}
+
+
+static void
+ngx_iv_storage_end(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_stop((ngx_iv_storage_running_t *) op);
+
+    if (op->code != NGX_OK && op->code != NGX_IV_NOT_FOUND) {
+        ngx_iv_zone_add(op->storage->env->zone, NGX_IV_COUNT_STORAGE_ERRORS,
+                        1);
+    }
+
+    op->handler(op);
+}
+
+
+static void
+ngx_iv_storage_end_event(ngx_event_t *ev)
+{
+    ngx_iv_storage_running_t  *r;
+
+    r = ev->data;
+
+    r->op.handler(&r->op);
+}
+
+
+static void
+ngx_iv_storage_cleanup(void *data)
+{
+    ngx_iv_storage_running_t  *r;
+
+    r = data;
+
+    ngx_iv_storage_cancel(&r->op);
+}
