@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+"""What an upload and a redirect cost, as ratios within one run.
+
+The module and a plain `proxy_pass` (proxy_request_buffering off) send the same
+bytes to the same S3 server, in turn, several rounds; a worker's CPU time is
+read from /proc.  MD5 and SHA-256 are timed by `openssl speed` in every round.
+
+Needs what `util/setup-test` sets up; `util/bench` starts the servers and sets
+TEST_MONGODB_URI, TEST_S3_* as for the tests.
+"""
+
+import argparse
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zlib
+
+import boto3
+import botocore.config
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+TICK = os.sysconf("SC_CLK_TCK")
+GB = 1e9
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def png(size):
+    """A whole PNG of exactly `size` bytes; its pixels are noise."""
+    def chunk(kind, data):
+        return (len(data).to_bytes(4, "big") + kind + data
+                + zlib.crc32(kind + data).to_bytes(4, "big"))
+    out = [b"\x89PNG\r\n\x1a\n",
+           chunk(b"IHDR", (64).to_bytes(4, "big") + (48).to_bytes(4, "big")
+                 + bytes([8, 2, 0, 0, 0]))]
+    rest = size - sum(map(len, out)) - 12
+    noise = os.urandom(65536)
+    while rest:
+        n = min(65536, rest - 12)
+        if 0 < rest - 12 - n < 13:
+            n -= 13
+        out.append(chunk(b"IDAT", noise[:n]))
+        rest -= n + 12
+    return b"".join(out + [chunk(b"IEND", b"")])
+
+
+def jpeg(size):
+    """A whole JPEG of exactly `size` bytes: what photos are."""
+    def seg(marker, data):
+        return bytes([0xFF, marker]) + (2 + len(data)).to_bytes(2, "big") + data
+    head = (b"\xff\xd8" + seg(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0")
+            + seg(0xDB, b"\0" + b"\1" * 64)
+            + seg(0xC0, bytes([8]) + (48).to_bytes(2, "big")
+                  + (64).to_bytes(2, "big") + b"\1\1\x11\0")
+            + seg(0xC4, b"\0\1" + b"\0" * 15 + b"\0")
+            + seg(0xDA, b"\1\1\0\0\x3f\0"))
+    n = size - len(head) - 2
+    # entropy-coded data: every FF is stuffed, as an encoder does
+    noise = os.urandom(1 << 20).replace(b"\xff", b"\xff\0")[:1 << 20]
+    data = (noise * (n // len(noise) + 1))[:n]
+    if data.endswith(b"\xff"):
+        data = data[:-1] + b"\0"
+    # the seam between two copies may split a stuffed FF
+    if noise.endswith(b"\xff"):
+        data = data.replace(b"\xff" + noise[:1], b"\xfe" + noise[:1])
+    return head + data + b"\xff\xd9"
+
+
+class Nginx:
+    """One nginx, one worker: the module's locations and the plain proxy."""
+
+    def __init__(self, folder):
+        self.port = free_port()
+        self.folder = folder
+        for d in ("logs", "tmp"):
+            os.makedirs(os.path.join(folder, d), exist_ok=True)
+        e = os.environ
+        host = e["TEST_S3_ENDPOINT"].split("//")[1]
+        user = "user root;" if os.geteuid() == 0 else ""
+        conf = f"""
+{user}
+load_module {ROOT}/build/ngx_http_image_vault_module.so;
+thread_pool iv_read threads=2;
+thread_pool iv_write threads=2;
+thread_pool iv_hash threads=2;
+worker_processes 1;
+pid {folder}/logs/nginx.pid;
+error_log {folder}/logs/error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_max_body_size 0;
+    client_body_temp_path {folder}/tmp/body;
+    proxy_temp_path {folder}/tmp/proxy;
+    fastcgi_temp_path {folder}/tmp/fastcgi;
+    scgi_temp_path {folder}/tmp/scgi;
+    uwsgi_temp_path {folder}/tmp/uwsgi;
+    image_vault_zone vault:1m;
+    image_vault_mongodb {e["TEST_MONGODB_URI"]} database=iv_bench;
+    image_vault_thread_pools read=iv_read write=iv_write hash=iv_hash;
+    image_vault_owner alice;
+    image_vault_max_size 300m;
+    image_vault_storage s3 {{
+        endpoint {e["TEST_S3_ENDPOINT"]};
+        region {e["TEST_S3_REGION"]};
+        bucket {e["TEST_S3_BUCKET"]};
+        credentials static {e["TEST_S3_ACCESS"]} {e["TEST_S3_SECRET"]};
+    }}
+    upstream s3 {{ server {host}; keepalive 64; }}
+    server {{
+        listen 127.0.0.1:{self.port};
+        location /api {{ image_vault_api s3; }}
+        location /302 {{ return 302 http://{host}/{"x" * 300}; }}
+        location / {{
+            proxy_pass http://s3;
+            proxy_http_version 1.1;
+            proxy_request_buffering off;
+            proxy_set_header Host {host};
+            proxy_set_header Connection "";
+        }}
+    }}
+}}
+"""
+        self.conf = os.path.join(folder, "nginx.conf")
+        with open(self.conf, "w") as f:
+            f.write(conf)
+        self.binary = e.get("TEST_NGINX_BINARY", "/usr/sbin/nginx")
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [self.binary, "-p", self.folder, "-c", self.conf,
+             "-g", "daemon off;"])
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        out = subprocess.run(["pgrep", "-P", str(self.process.pid)],
+                             capture_output=True, text=True, check=True)
+        self.worker = int(out.stdout.split()[0])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+
+    def cpu(self):
+        with open(f"/proc/{self.worker}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    def memory(self):
+        with open(f"/proc/{self.worker}/status") as f:
+            return 1024 * int(re.search(r"RssAnon:\s+(\d+)", f.read())[1])
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.port}{path}"
+
+
+def wrk(url, script, *args, connections=16, seconds=8, threads=1, timeout=120):
+    out = subprocess.run(
+        ["wrk", "-t", str(threads), "-c", str(connections), "-d",
+         f"{seconds}s", "--timeout", f"{timeout}s", "-s",
+         os.path.join(HERE, script), url, "--", *args],
+        capture_output=True, text=True)
+    m = re.search(r"RESULT (.*)", out.stdout)
+    if not m:
+        sys.exit(f"wrk failed: {out.stdout}{out.stderr}")
+    r = {k: float(v) for k, v in (p.split("=") for p in m[1].split())}
+    if r["errors"] or r["status"]:
+        print(f"  ! {int(r['errors'])} errors, {int(r['status'])} bad statuses")
+    return r
+
+
+def hash_cost():
+    """CPU seconds a GB of MD5 and SHA-256, one after the other."""
+    cost = 0
+    for name in ("md5", "sha256"):
+        out = subprocess.run(
+            ["openssl", "speed", "-evp", name, "-bytes", "65536",
+             "-seconds", "1"], capture_output=True, text=True)
+        rate = re.search(r"([\d.]+)k\s*$", out.stdout.strip())
+        cost += GB / (float(rate[1]) * 1000)
+    return cost
+
+
+def spread(values):
+    return (f"{statistics.median(values):.3f} "
+            f"({min(values):.3f}-{max(values):.3f})")
+
+
+def uploads(nginx, s3, folder, kind, size, rounds, seconds):
+    data = {"jpeg": jpeg, "png": png}[kind](size)
+    name = os.path.join(folder, f"{size}.{kind}")
+    with open(name, "wb") as f:
+        f.write(data)
+    targets = os.path.join(folder, "targets")
+    with open(targets, "w") as f:
+        for i in range(64):
+            url = s3.generate_presigned_url(
+                "put_object", Params={"Bucket": os.environ["TEST_S3_BUCKET"],
+                                      "Key": f"bench/{i}",
+                                      "ContentType": f"image/{kind}"},
+                ExpiresIn=3600)
+            f.write(url.split("/", 3)[3].join(["/", "\n"]))
+    module, plain, hashes, ratios, rates = [], [], [], [], []
+    for _ in range(rounds):
+        costs = []
+        speeds = []
+        for path, more in (("/api/upload?filename=x", []), ("/", [targets])):
+            before = nginx.cpu()
+            r = wrk(nginx.url(path), "put.lua", name, f"image/{kind}", *more,
+                    seconds=seconds)
+            sent = r["requests"] * size
+            costs.append((nginx.cpu() - before) / (sent / GB))
+            speeds.append(sent / r["seconds"] / 1e6)
+        h = hash_cost()
+        module.append(costs[0])
+        plain.append(costs[1])
+        hashes.append(h)
+        ratios.append(costs[0] / (costs[1] + h))
+        rates.append(speeds[0] / speeds[1])
+    print(f"{kind} of {size / 1e6:g} MB, 16 at a time, CPU s/GB of the worker: "
+          f"module {spread(module)}, proxy_pass {spread(plain)}, "
+          f"MD5 + SHA-256 {spread(hashes)}")
+    print(f"  module / (proxy_pass + hashes): {spread(ratios)}   goal <= 1.15"
+          f"   throughput / proxy_pass: {spread(rates)}")
+
+
+def memory(nginx, folder, count, size):
+    name = os.path.join(folder, "large.jpeg")
+    with open(name, "wb") as f:
+        f.write(jpeg(size))
+    base = nginx.memory()
+    peak = [0]
+    stop = threading.Event()
+
+    def watch():
+        while not stop.is_set():
+            peak[0] = max(peak[0], nginx.memory())
+            time.sleep(0.05)
+
+    t = threading.Thread(target=watch)
+    t.start()
+    clients = [subprocess.Popen(
+        ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}\n", "-H",
+         "Content-Type: image/jpeg", "-T", name,
+         nginx.url("/api/upload?filename=x")],
+        stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    codes = [c.communicate()[0].strip() for c in clients]
+    stop.set()
+    t.join()
+    growth = peak[0] - base
+    print(f"{count} uploads of {size / 1e6:g} MB at a time: the worker grew by "
+          f"{growth / 1024:.0f} KiB, {growth / 1024 / count:.0f} KiB each   "
+          f"goal <= 256   ({codes.count('201')} of {count} created)")
+
+
+def redirects(nginx, folder, rounds, seconds):
+    name = os.path.join(folder, "redirect.jpeg")
+    with open(name, "wb") as f:
+        f.write(jpeg(100_000))
+    big = os.path.join(folder, "big.jpeg")
+    with open(big, "wb") as f:
+        f.write(jpeg(100_000_000))
+    out = subprocess.run(
+        ["curl", "-sS", "-H", "Content-Type: image/jpeg", "-T", name,
+         nginx.url("/api/upload?filename=x")], capture_output=True, text=True)
+    ident = re.search(r'"id":"([0-9a-f]{24})"', out.stdout)[1]
+    view = nginx.url(f"/api/{ident}/view")
+
+    def measure(url):
+        return wrk(url, "get.lua", connections=1, seconds=seconds)["p50"]
+
+    idle, plain, busy, busy_plain = [], [], [], []
+    for _ in range(rounds):
+        idle.append(measure(view))
+        plain.append(measure(nginx.url("/302")))
+        stop = threading.Event()
+
+        def load():
+            while not stop.is_set():
+                subprocess.run(
+                    ["curl", "-sS", "-o", "/dev/null", "-H",
+                     "Content-Type: image/jpeg", "-T", big,
+                     nginx.url("/api/upload?filename=x")], check=False)
+
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for t in threads:
+            t.start()
+        time.sleep(1)
+        busy.append(measure(view))
+        busy_plain.append(measure(nginx.url("/302")))
+        stop.set()
+        for t in threads:
+            t.join()
+    print(f"redirect, median ms: idle {spread(idle)}, return 302 "
+          f"{spread(plain)}; while 4 uploads of 100 MB run {spread(busy)}, "
+          f"return 302 {spread(busy_plain)}   goal < 1")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--seconds", type=int, default=8)
+    p.add_argument("--only", choices=("uploads", "memory", "redirects"))
+    a = p.parse_args()
+
+    e = os.environ
+    s3 = boto3.client(
+        "s3", endpoint_url=e["TEST_S3_ENDPOINT"],
+        region_name=e["TEST_S3_REGION"],
+        aws_access_key_id=e["TEST_S3_ACCESS"],
+        aws_secret_access_key=e["TEST_S3_SECRET"],
+        config=botocore.config.Config(
+            signature_version="s3v4", s3={"addressing_style": "path"}))
+    try:
+        s3.create_bucket(Bucket=e["TEST_S3_BUCKET"])
+    except s3.exceptions.ClientError:
+        pass
+
+    with tempfile.TemporaryDirectory(prefix="iv-bench-") as folder:
+        nginx = Nginx(folder)
+        nginx.start()
+        try:
+            if a.only in (None, "uploads"):
+                for size in (1_000_000, 10_000_000):
+                    for kind in ("jpeg", "png"):
+                        uploads(nginx, s3, folder, kind, size, a.rounds,
+                                a.seconds)
+            if a.only in (None, "redirects"):
+                redirects(nginx, folder, a.rounds, a.seconds)
+            if a.only in (None, "memory"):
+                memory(nginx, folder, 64, 200_000_000)
+        finally:
+            nginx.stop()
+            with open(os.path.join(folder, "logs/error.log")) as f:
+                lines = [x for x in f if re.search(r"\[(error|crit|alert)", x)]
+            print(f"{len(lines)} lines of error or worse in nginx's log",
+                  *lines[:5], sep="\n  ")
+
+
+if __name__ == "__main__":
+    main()
