@@ -1,0 +1,507 @@
+# Every wrong value stops `nginx -t` with a message that names the directive and
+# the value, or what is allowed.
+
+use lib 't/lib';
+use ImageVault;
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: no zone
+--- bare
+--- http_config
+image_vault_mongodb mongodb://127.0.0.1/x;
+image_vault_storage s { type local; root /tmp; url /f; secret abcdefghijkl; }
+--- config
+location /a { image_vault_api s; }
+--- must_die
+--- error_log
+[emerg]
+image_vault_zone
+
+
+=== TEST 2: no MongoDB
+--- bare
+--- http_config
+image_vault_zone v:1m;
+image_vault_storage s { type local; root /tmp; url /f; secret abcdefghijkl; }
+--- config
+location /a { image_vault_api s; }
+--- must_die
+--- error_log
+[emerg]
+image_vault_mongodb
+
+
+=== TEST 3: a zone too small
+--- bare
+--- http_config
+image_vault_zone v:1k;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+image_vault_zone
+
+
+=== TEST 4: a zone without size
+--- bare
+--- http_config
+image_vault_zone v;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+image_vault_zone
+
+
+=== TEST 5: two zones
+--- http_config
+image_vault_zone w:1m;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+is duplicate
+
+
+=== TEST 6: an unknown storage
+--- http_config
+
+--- config
+location /a { image_vault_api nowhere; }
+--- must_die
+--- error_log
+[emerg]
+nowhere
+
+
+=== TEST 7: an unknown parameter of MongoDB
+--- bare
+--- http_config
+image_vault_zone v:1m; image_vault_mongodb mongodb://127.0.0.1/x colour=red;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+colour=red
+
+
+=== TEST 8: a URI that is none
+--- bare
+--- http_config
+image_vault_zone v:1m; image_vault_mongodb http://127.0.0.1/x;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+image_vault_mongodb
+
+
+=== TEST 9: no database
+--- bare
+--- http_config
+image_vault_zone v:1m; image_vault_mongodb mongodb://127.0.0.1/;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+database
+
+
+=== TEST 10: an undeclared thread pool
+--- bare
+--- http_config
+image_vault_zone v:1m; image_vault_mongodb mongodb://127.0.0.1/x; image_vault_thread_pools read=nowhere;
+image_vault_storage s { type local; root /tmp; url /f; secret abcdefghijkl; }
+--- config
+location /a { image_vault_api s; }
+--- must_die
+--- error_log
+[emerg]
+unknown thread pool "nowhere"
+
+
+=== TEST 11: a storage's unknown line
+--- http_config
+image_vault_storage x { colour red; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+colour
+
+
+=== TEST 12: an unknown type of storage
+--- http_config
+image_vault_storage x { type ftp; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+ftp
+
+
+=== TEST 13: a storage twice
+--- http_config
+image_vault_storage s3 { type local; root /tmp; url /f; secret abcdefghijkl; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+s3
+
+
+=== TEST 14: S3 without bucket
+--- http_config
+image_vault_storage x { endpoint http://127.0.0.1:1; region a; credentials static a b; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+bucket
+
+
+=== TEST 15: credentials of a later version
+--- http_config
+image_vault_storage x { endpoint http://127.0.0.1:1; region a; bucket b; credentials ec2; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+not supported yet
+
+
+=== TEST 16: payload of a later version
+--- http_config
+image_vault_storage x { endpoint http://127.0.0.1:1; region a; bucket b; credentials static a b; payload trailer; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+not supported yet
+
+
+=== TEST 17: credentials from an environment that has none
+--- http_config
+image_vault_storage x { endpoint http://127.0.0.1:1; region a; bucket b; credentials env IV_NO_SUCH IV_NO_SECRET; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+IV_NO_SUCH
+
+
+=== TEST 18: an endpoint that is no URL
+--- http_config
+image_vault_storage x { endpoint ftp://h; region a; bucket b; credentials static a b; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+ftp://h
+
+
+=== TEST 19: a part size below S3's
+--- http_config
+image_vault_storage x { endpoint http://127.0.0.1:1; region a; bucket b; credentials static a b; part_size 1m; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+part_size
+
+
+=== TEST 20: a public URL without public_only
+--- http_config
+image_vault_storage x { endpoint http://127.0.0.1:1; region a; bucket b; credentials static a b; public_url https://x.example; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+public_only
+
+
+=== TEST 21: an ACL without public_only
+--- http_config
+image_vault_storage x { endpoint http://127.0.0.1:1; region a; bucket b; credentials static a b; header x-amz-acl public-read; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+public_only
+
+
+=== TEST 22: a local storage without secret
+--- http_config
+image_vault_storage x { type local; root /tmp; url /f; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+secret
+
+
+=== TEST 23: a local storage without root
+--- http_config
+image_vault_storage x { type local; url /f; secret abcdefghijkl; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+root
+
+
+=== TEST 24: a bad addressing
+--- http_config
+image_vault_storage x { endpoint http://127.0.0.1:1; region a; bucket b; credentials static a b; addressing dns; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+dns
+
+
+=== TEST 25: a backoff upside down
+--- http_config
+image_vault_storage x { endpoint http://127.0.0.1:1; region a; bucket b; credentials static a b; backoff 5s 1s; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+backoff
+
+
+=== TEST 26: a header with a line break
+--- http_config
+image_vault_storage x { endpoint http://127.0.0.1:1; region a; bucket b; credentials static a b; header x-a "b
+c: d"; }
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+header
+
+
+=== TEST 27: an API in a regex location
+--- http_config
+
+--- config
+location ~ /a { image_vault_api s3; }
+--- must_die
+--- error_log
+[emerg]
+image_vault_api
+
+
+=== TEST 28: an API in an exact location
+--- http_config
+
+--- config
+location = /a { image_vault_api s3; }
+--- must_die
+--- error_log
+[emerg]
+image_vault_api
+
+
+=== TEST 29: two endpoints in one location
+--- http_config
+
+--- config
+location /a { image_vault_api s3; image_vault_upload s3; }
+--- must_die
+--- error_log
+[emerg]
+image_vault_upload
+
+
+=== TEST 30: a type that is no image
+--- http_config
+
+--- config
+image_vault_types text/html;
+--- must_die
+--- error_log
+[emerg]
+text/html
+
+
+=== TEST 31: a size that is none
+--- http_config
+
+--- config
+image_vault_max_size 10q;
+--- must_die
+--- error_log
+[emerg]
+image_vault_max_size
+
+
+=== TEST 32: pixels that are none
+--- http_config
+
+--- config
+image_vault_max_pixels many;
+--- must_die
+--- error_log
+[emerg]
+many
+
+
+=== TEST 33: a key without the file name
+--- http_config
+
+--- config
+image_vault_key images/$uri;
+--- must_die
+--- error_log
+[emerg]
+image_vault_filename
+
+
+=== TEST 34: a key with the file name twice
+--- http_config
+
+--- config
+image_vault_key $image_vault_filename/$image_vault_filename;
+--- must_die
+--- error_log
+[emerg]
+image_vault_filename
+
+
+=== TEST 35: a key that starts with a slash
+--- http_config
+
+--- config
+image_vault_key /images/$image_vault_filename;
+--- must_die
+--- error_log
+[emerg]
+image_vault_key
+
+
+=== TEST 36: a life above seven days
+--- http_config
+
+--- config
+image_vault_url_expiry 7d; image_vault_url_window 1h; location /a { image_vault_api s3; }
+--- must_die
+--- error_log
+[emerg]
+7d
+
+
+=== TEST 37: a window that is none
+--- http_config
+
+--- config
+image_vault_url_window x;
+--- must_die
+--- error_log
+[emerg]
+image_vault_url_window
+
+
+=== TEST 38: files of an S3 storage
+--- http_config
+
+--- config
+location /f/ { alias /tmp/; image_vault_files s3; }
+--- must_die
+--- error_log
+[emerg]
+image_vault_files
+
+
+=== TEST 39: files without alias
+--- http_config
+
+--- config
+location /files/ { image_vault_files local; }
+--- must_die
+--- error_log
+[emerg]
+alias
+
+
+=== TEST 40: files under another root
+--- http_config
+
+--- config
+location /files/ { alias /tmp/other/; image_vault_files local; }
+--- must_die
+--- error_log
+[emerg]
+alias
+
+
+=== TEST 41: files at another place than the storage's url
+--- http_config
+
+--- config
+location /elsewhere/ { alias $TEST_NGINX_STORE/; image_vault_files local; }
+--- must_die
+--- error_log
+[emerg]
+url
+
+
+=== TEST 42: a sweep without a time
+--- bare
+--- http_config
+image_vault_sweep sometimes;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+sometimes
+
+
+=== TEST 43: a sweep whose stale is shorter than its interval
+--- bare
+--- http_config
+image_vault_sweep interval=1m stale=10s;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+stale
+
+
+=== TEST 44: a directive of a later version
+--- http_config
+image_vault_quota off;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+image_vault_quota
+

@@ -1,0 +1,85 @@
+# MongoDB gone, frozen, back: a fast 503 with Retry-After meanwhile, and work
+# goes on by itself.  A mongod of its own, as it gets killed.
+
+use v5.10;
+use strict;
+use warnings;
+
+use lib 't/lib';
+use IO::Socket::INET;
+use Test::More;
+use Time::HiRes ();
+use ImageVault::Peers;
+use ImageVault::Nginx;
+
+delete $ENV{MONGODB_URI};               # would be used instead
+my $dir = "/tmp/iv-test-mongod-$$";
+
+# starts it, on the same port and data each time; its URI
+sub start_mongod {
+    chomp(my $uri = `util/mongod start $dir`);
+    die "util/mongod start: $?\n" if $?;
+    return $uri;
+}
+
+my $uri = start_mongod();
+END { my $s = $?; system("util/mongod stop $dir >/dev/null 2>&1; rm -rf $dir"); $? = $s }
+
+my $n = ImageVault::Nginx->new(
+    name   => 'mongo',
+    http   => ImageVault::Nginx::http_base(
+                  mongodb => $uri, timeout => '2s',
+                  sweep => 'interval=300ms stale=2s')
+              . ImageVault::Nginx::storage_s3(),
+    server => 'image_vault_owner alice; location /api { image_vault_api s3; }',
+)->start;
+
+my $file = temp_file(png(30_000));
+
+sub upload {
+    return curl('-T', $file, '-H', 'Content-Type: image/png',
+                $n->url('/api/upload?filename=x.png'));
+}
+
+sub pid { return 0 + slurp("$dir/pid") }
+
+
+my $r = upload();
+is($r->{status}, 201, 'all is well');
+my $id = $r->{json}{images}[0]{id};
+is(curl($n->url("/api/$id"))->{status}, 200, 'and read');
+
+subtest 'killed' => sub {
+    kill 'KILL', pid();
+    Time::HiRes::sleep(0.3);
+    my $r = upload();
+    is($r->{status}, 503, 'the first call');
+    is($r->{json}{error}{code}, 'metadata_unavailable', 'code');
+    ok($r->{headers}{'retry-after'}, 'Retry-After');
+
+    my $t = Time::HiRes::time();
+    my @s = map { curl($n->url("/api/$id/view"))->{status} } 1 .. 5;
+    is_deeply(\@s, [(503) x 5], 'reads fail closed');
+    cmp_ok(Time::HiRes::time() - $t, '<', 6, 'and fast: the breaker');
+};
+
+subtest 'back again' => sub {
+    start_mongod();
+    ok(wait_for { curl($n->url("/api/$id"))->{status} == 200 } 30,
+       'reads go on by themselves');
+    ok(wait_for { upload()->{status} == 201 } 10, 'and uploads');
+};
+
+subtest 'frozen' => sub {
+    my $pid = pid();
+    kill 'STOP', $pid;
+    my $t = Time::HiRes::time();
+    is(upload()->{status}, 503, 'an upload');
+    cmp_ok(Time::HiRes::time() - $t, '<', 10, 'within the timeouts');
+    kill 'CONT', $pid;
+    ok(wait_for { upload()->{status} == 201 } 30, 'and then again');
+};
+
+unlike($n->error_log, qr/\[alert\]/, 'no alert');
+$n->done;
+done_testing();
