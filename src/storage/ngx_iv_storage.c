@@ -221,8 +221,6 @@ ngx_iv_storage_start(ngx_iv_storage_op_t *op,
 
     st->active++;
 
-    ngx_iv_zone_add(st->env->zone, NGX_IV_COUNT_STORAGE_REQUESTS, 1);
-
     if (st->conf->max_active && st->active > st->conf->max_active) {
         ngx_log_error(NGX_LOG_WARN, op->log, 0,
                       "storage \"%V\": all %ui operations of max_active are "
@@ -233,6 +231,8 @@ ngx_iv_storage_start(ngx_iv_storage_op_t *op,
     }
 
     r->begun = 1;
+
+    ngx_iv_zone_add(st->env->zone, NGX_IV_COUNT_STORAGE_REQUESTS, 1);
 
     start(op);
 }
@@ -251,9 +251,13 @@ ngx_iv_storage_stop(ngx_iv_storage_running_t *r)
 static void
 ngx_iv_storage_end(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_storage_stop((ngx_iv_storage_running_t *) op);
+    ngx_iv_storage_running_t  *r;
 
-    if (op->code != NGX_OK && op->code != NGX_IV_NOT_FOUND) {
+    r = (ngx_iv_storage_running_t *) op;
+
+    ngx_iv_storage_stop(r);
+
+    if (r->begun && op->code != NGX_OK && op->code != NGX_IV_NOT_FOUND) {
         ngx_iv_zone_add(op->storage->env->zone, NGX_IV_COUNT_STORAGE_ERRORS,
                         1);
     }

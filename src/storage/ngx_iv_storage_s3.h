@@ -1,0 +1,95 @@
+/*
+ * A storage that is an S3 bucket, what its two files share: _s3.c begins and
+ * repeats tries, _s3_answer.c judges how they ended.
+ */
+
+#ifndef NGX_IV_STORAGE_S3_H
+#define NGX_IV_STORAGE_S3_H
+
+#include "storage/ngx_iv_storage.h"
+#include "storage/ngx_iv_s3_request.h"
+#include "aws/ngx_iv_s3_error.h"
+
+
+/* a storage's, of one worker */
+typedef struct {
+    ngx_iv_endpoint_t     *endpoint;
+    ngx_iv_sigv4_cache_t   cache;
+    time_t                 skew;        /* the storage's clock minus ours */
+    unsigned               expect:1;
+} ngx_iv_s3_t;
+
+
+typedef struct ngx_iv_s3_op_s  ngx_iv_s3_op_t;
+
+typedef struct {
+    ngx_pool_t            *pool;
+    ngx_iv_call_t         *call;
+    ngx_iv_s3_op_t        *s;           /* valid until the call is over */
+    ngx_event_t            drop;
+
+    /* of the answer; printable ASCII, in pool */
+    ngx_str_t              etag;
+    ngx_str_t              date;
+    ngx_str_t              retry_after;
+    ngx_str_t              request_id;
+    ngx_str_t              region;
+    ngx_str_t              location;
+    unsigned               opaque:1;
+} ngx_iv_s3_try_t;
+
+
+struct ngx_iv_s3_op_s {
+    ngx_iv_storage_op_t   *op;
+    ngx_iv_s3_t           *s3;
+    ngx_iv_s3_method_e     method;
+
+    ngx_iv_s3_try_t       *try;         /* NULL: none under way */
+    ngx_event_t            backoff;
+    ngx_uint_t             retries;
+
+    unsigned               fresh:1;     /* no idle connections any more */
+    unsigned               stale:1;     /* a stale connection was met */
+    unsigned               skewed:1;    /* the clock was corrected */
+    unsigned               lost:1;      /* the body can't be sent again */
+    unsigned               cancelled:1;
+};
+
+
+/* why a try failed */
+typedef struct {
+    ngx_int_t              code;
+    ngx_uint_t             retry;
+    ngx_msec_t             wait;        /* Retry-After, 0: none */
+    const char            *what;        /* without an answer */
+    const char            *hint;
+    ngx_iv_s3_error_t      error;       /* of an answer */
+} ngx_iv_s3_failure_t;
+
+
+/* _s3.c */
+
+/* another try, if f and the number of tries allow it, or the end */
+void ngx_iv_s3_failed(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
+/* another try now, not counted */
+void ngx_iv_s3_at_once(ngx_iv_s3_op_t *s);
+/* NGX_OK: the body can be sent from its first byte, else NGX_DECLINED.  The
+ * source may cancel: look at s->cancelled */
+ngx_int_t ngx_iv_s3_rewind(ngx_iv_s3_op_t *s);
+/* the last thing that is done with s */
+void ngx_iv_s3_finish(ngx_iv_s3_op_t *s, ngx_int_t code);
+
+/* _s3_answer.c */
+
+/* the call's header handler; its data is the try */
+void ngx_iv_s3_header(ngx_iv_call_t *call, const ngx_str_t *name,
+    const ngx_str_t *value);
+/* a try is over: with an answer, without one.  f is zeroed */
+void ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
+void ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
+/* level: NGX_LOG_ERR, or NGX_LOG_INFO when another try follows */
+void ngx_iv_s3_log(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f,
+    ngx_uint_t level);
+
+
+#endif

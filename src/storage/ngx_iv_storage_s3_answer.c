@@ -1,0 +1,503 @@
+#include "storage/ngx_iv_storage_s3.h"
+#include "formats/ngx_iv_date.h"
+
+
+#define NGX_IV_S3_VALUE    256      /* of a header, kept */
+#define NGX_IV_S3_MESSAGE  300      /* of an error, in the log */
+
+/* S3 allows 15 minutes; a HEAD's 403 doesn't say its reason */
+#define NGX_IV_S3_SKEW     600
+
+
+static void ngx_iv_s3_keep(ngx_iv_s3_try_t *t, ngx_str_t *dst,
+    const ngx_str_t *value);
+static ngx_int_t ngx_iv_s3_success(ngx_iv_s3_op_t *s,
+    ngx_iv_s3_failure_t *f);
+static ngx_int_t ngx_iv_s3_etag(ngx_iv_s3_op_t *s);
+static ngx_msec_t ngx_iv_s3_retry_after(ngx_iv_s3_try_t *t);
+static ngx_int_t ngx_iv_s3_skew(ngx_iv_s3_op_t *s,
+    const ngx_str_t *server_time);
+
+
+void
+ngx_iv_s3_header(ngx_iv_call_t *call, const ngx_str_t *name,
+    const ngx_str_t *value)
+{
+    ngx_str_t        *dst;
+    ngx_uint_t        i;
+    ngx_iv_s3_try_t  *t;
+
+    static const struct {
+        ngx_str_t     name;
+        size_t        offset;
+    } kept[] = {
+        { ngx_string("etag"), offsetof(ngx_iv_s3_try_t, etag) },
+        { ngx_string("date"), offsetof(ngx_iv_s3_try_t, date) },
+        { ngx_string("retry-after"), offsetof(ngx_iv_s3_try_t, retry_after) },
+        { ngx_string("location"), offsetof(ngx_iv_s3_try_t, location) },
+        { ngx_string("x-amz-request-id"),
+          offsetof(ngx_iv_s3_try_t, request_id) },
+        { ngx_string("cf-ray"), offsetof(ngx_iv_s3_try_t, request_id) },
+        { ngx_string("x-amz-bucket-region"),
+          offsetof(ngx_iv_s3_try_t, region) }
+    };
+
+    static const ngx_str_t  customer =
+        ngx_string("x-amz-server-side-encryption-customer-algorithm");
+    static const ngx_str_t  sse =
+        ngx_string("x-amz-server-side-encryption");
+
+    t = call->data;
+
+    for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        if (name->len == kept[i].name.len
+            && ngx_memcmp(name->data, kept[i].name.data, name->len) == 0)
+        {
+            dst = (ngx_str_t *) ((u_char *) t + kept[i].offset);
+            ngx_iv_s3_keep(t, dst, value);
+            return;
+        }
+    }
+
+    if (name->len == customer.len
+        && ngx_memcmp(name->data, customer.data, customer.len) == 0)
+    {
+        t->opaque = 1;
+        return;
+    }
+
+    /* also aws:kms:dsse */
+
+    if (name->len == sse.len
+        && ngx_memcmp(name->data, sse.data, sse.len) == 0
+        && value->len >= sizeof("aws:kms") - 1
+        && ngx_strncasecmp(value->data, (u_char *) "aws:kms",
+                           sizeof("aws:kms") - 1)
+           == 0)
+    {
+        t->opaque = 1;
+    }
+}
+
+
+/* the first of its name, made fit for logs; without memory it stays unknown */
+
+static void
+ngx_iv_s3_keep(ngx_iv_s3_try_t *t, ngx_str_t *dst, const ngx_str_t *value)
+{
+    u_char  c, *p;
+    size_t  i, n;
+
+    if (dst->data) {
+        return;
+    }
+
+    n = ngx_min(value->len, NGX_IV_S3_VALUE);
+
+    p = ngx_pnalloc(t->pool, n);
+    if (p == NULL) {
+        return;
+    }
+
+    dst->data = p;
+    dst->len = n;
+
+    for (i = 0; i < n; i++) {
+        c = value->data[i];
+        p[i] = (c >= 0x20 && c < 0x7f) ? c : '?';
+    }
+}
+
+
+/* no answer came */
+
+void
+ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
+{
+    s->op->status = 0;
+
+    f->code = NGX_IV_STORAGE_UNAVAILABLE;
+    f->hint = "check endpoint, network and the storage itself";
+
+    switch (s->try->call->result) {
+
+    case NGX_IV_CALL_CONNECT:
+        f->what = "no connection";
+        f->retry = 1;
+        break;
+
+    case NGX_IV_CALL_TLS:
+        f->what = "no TLS connection";
+        f->hint = "check ssl_verify, ssl_trusted_certificate and ssl_name";
+        break;
+
+    case NGX_IV_CALL_STALE:
+
+        if (!s->stale && ngx_iv_s3_rewind(s) == NGX_OK) {
+
+            if (s->cancelled) {
+                return;
+            }
+
+            s->stale = 1;
+            s->fresh = 1;
+
+            ngx_iv_s3_at_once(s);
+            return;
+        }
+
+        if (s->cancelled) {
+            return;
+        }
+
+        /* fall through */
+
+    case NGX_IV_CALL_RESET:
+        f->what = "the connection was lost";
+        f->retry = 1;
+        break;
+
+    case NGX_IV_CALL_TIMEOUT:
+        f->what = "timed out";
+        f->retry = 1;
+        break;
+
+    case NGX_IV_CALL_PROTOCOL:
+        f->what = "the answer is not HTTP/1.1 or too large";
+        f->hint = "check the endpoint's scheme, name and port";
+        break;
+
+    case NGX_IV_CALL_SOURCE:
+
+        if (!s->lost) {
+            /* whoever sends has given up and knows why */
+            ngx_iv_s3_finish(s, NGX_IV_INTERNAL);
+            return;
+        }
+
+        f->what = "the body can't be sent again";
+        break;
+
+    default: /* NGX_IV_CALL_MEMORY */
+        f->code = NGX_IV_INTERNAL;
+        f->what = "no memory";
+        f->hint = "see the lines above";
+    }
+
+    ngx_iv_s3_failed(s, f);
+}
+
+
+void
+ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
+{
+    ngx_int_t             rc;
+    ngx_uint_t            status;
+    ngx_iv_call_t        *call;
+    ngx_iv_s3_try_t      *t;
+    ngx_iv_s3_verdict_t   v;
+
+    static const ngx_str_t  no_key = ngx_string("NoSuchKey");
+
+    t = s->try;
+    call = t->call;
+    status = call->response->status;
+
+    s->op->status = status;
+
+    if (status >= 200 && status < 300) {
+
+        rc = ngx_iv_s3_success(s, f);
+
+        if (rc == NGX_DECLINED) {
+            ngx_iv_s3_failed(s, f);
+            return;
+        }
+
+        ngx_iv_s3_finish(s, rc == NGX_OK ? NGX_OK : NGX_IV_INTERNAL);
+        return;
+    }
+
+    if (ngx_iv_s3_error_parse(t->pool, &call->body, &f->error) == NGX_ERROR) {
+        ngx_iv_s3_finish(s, NGX_IV_INTERNAL);
+        return;
+    }
+
+    ngx_iv_s3_error_judge(status, &f->error, &v);
+
+    f->code = v.code;
+    f->retry = v.retry;
+    f->hint = v.hint;
+
+    if (v.retry) {
+        f->wait = ngx_iv_s3_retry_after(t);
+    }
+
+    if (v.fresh) {
+        s->fresh = 1;
+    }
+
+    if (status >= 300 && status < 400) {
+        /* never followed: the signature and the bytes are for one host */
+        f->code = NGX_IV_STORAGE_DENIED;
+        f->retry = 0;
+    }
+
+    if (f->code == NGX_IV_NOT_FOUND) {
+
+        /* any 404 does for HEAD, which has no document to tell why */
+
+        if (s->method == NGX_IV_S3_HEAD) {
+            ngx_iv_s3_finish(s, NGX_IV_NOT_FOUND);
+            return;
+        }
+
+        /* a 404 that names nothing may come from a wrong endpoint */
+
+        if (s->method == NGX_IV_S3_DELETE
+            && f->error.code.len == no_key.len
+            && ngx_memcmp(f->error.code.data, no_key.data, no_key.len) == 0)
+        {
+            ngx_iv_s3_finish(s, NGX_OK);
+            return;
+        }
+
+        f->code = NGX_IV_STORAGE_DENIED;
+    }
+
+    if (s->method == NGX_IV_S3_HEAD && status == 403) {
+        v.skew = 1;
+    }
+
+    if (v.skew && !s->skewed
+        && ngx_iv_s3_skew(s, &f->error.server_time) == NGX_OK)
+    {
+        s->skewed = 1;
+
+        rc = ngx_iv_s3_rewind(s);
+
+        if (s->cancelled) {
+            return;
+        }
+
+        if (rc == NGX_OK) {
+            ngx_iv_s3_at_once(s);
+            return;
+        }
+    }
+
+    ngx_iv_s3_failed(s, f);
+}
+
+
+/* NGX_OK; NGX_DECLINED: it is none, see f; NGX_ERROR: no memory */
+
+static ngx_int_t
+ngx_iv_s3_success(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
+{
+    ngx_iv_call_t  *call;
+
+    call = s->try->call;
+
+    switch (s->method) {
+
+    case NGX_IV_S3_PUT:
+        s->op->touched = 1;
+
+        if (call->sent < call->length) {
+            f->code = NGX_IV_STORAGE_UNAVAILABLE;
+            f->what = "answered before the body was sent";
+            f->hint = "the endpoint is no S3 storage, or a proxy in front of "
+                      "it answers by itself";
+            return NGX_DECLINED;
+        }
+
+        return ngx_iv_s3_etag(s);
+
+    case NGX_IV_S3_HEAD:
+        s->op->found_size = call->response->content_length;
+        return ngx_iv_s3_etag(s);
+
+    default: /* NGX_IV_S3_DELETE */
+        return NGX_OK;
+    }
+}
+
+
+/* without quotes and the mark of weakness, which R2 and proxies may add */
+
+static ngx_int_t
+ngx_iv_s3_etag(ngx_iv_s3_op_t *s)
+{
+    ngx_str_t             etag;
+    ngx_iv_storage_op_t  *op;
+
+    op = s->op;
+    etag = s->try->etag;
+
+    op->etag_opaque = s->try->opaque;
+
+    if (etag.len >= 2 && ngx_strncmp(etag.data, "W/", 2) == 0) {
+        etag.data += 2;
+        etag.len -= 2;
+    }
+
+    if (etag.len >= 2 && etag.data[0] == '"'
+        && etag.data[etag.len - 1] == '"')
+    {
+        etag.data++;
+        etag.len -= 2;
+    }
+
+    ngx_str_null(&op->etag);
+
+    if (etag.len == 0) {
+        return NGX_OK;
+    }
+
+    op->etag.data = ngx_pstrdup(op->pool, &etag);
+    if (op->etag.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    op->etag.len = etag.len;
+
+    return NGX_OK;
+}
+
+
+/* milliseconds, 0: none */
+
+static ngx_msec_t
+ngx_iv_s3_retry_after(ngx_iv_s3_try_t *t)
+{
+    time_t     at;
+    ngx_int_t  n;
+
+    if (t->retry_after.len == 0) {
+        return 0;
+    }
+
+    n = ngx_atoi(t->retry_after.data, t->retry_after.len);
+
+    if (n == NGX_ERROR) {
+
+        if (ngx_iv_date_parse_http(&t->retry_after, &at) != NGX_OK
+            || at <= ngx_time())
+        {
+            return 0;
+        }
+
+        n = at - ngx_time();
+    }
+
+    /* the longest wait is far below an hour */
+
+    return (ngx_msec_t) ngx_min(n, 3600) * 1000;
+}
+
+
+/* NGX_OK: the storage's clock was learned and differs; NGX_DECLINED */
+
+static ngx_int_t
+ngx_iv_s3_skew(ngx_iv_s3_op_t *s, const ngx_str_t *server_time)
+{
+    time_t   now, skew, moved;
+    int64_t  msec;
+
+    if (server_time->len
+        && ngx_iv_date_parse_iso(server_time, &msec) == NGX_OK)
+    {
+        now = (time_t) (msec / 1000);
+
+    } else if (s->try->date.len == 0
+               || ngx_iv_date_parse_http(&s->try->date, &now) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    skew = now - ngx_time();
+    moved = skew - s->s3->skew;
+
+    if (moved > -NGX_IV_S3_SKEW && moved < NGX_IV_S3_SKEW) {
+        return NGX_DECLINED;
+    }
+
+    s->s3->skew = skew;
+
+    ngx_log_error(NGX_LOG_WARN, s->op->log, 0,
+                  "storage \"%V\": its clock is %T seconds off ours, "
+                  "requests are signed by its own from now on; signed URLs "
+                  "are not: set this machine's clock (NTP)",
+                  &s->op->storage->conf->name, skew);
+
+    return NGX_OK;
+}
+
+
+/* everything an operator needs in one line, and nothing secret */
+
+void
+ngx_iv_s3_log(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f, ngx_uint_t level)
+{
+    size_t             n;
+    u_char            *p, *last, buf[1536];
+    ngx_str_t          region, where, id;
+    ngx_iv_s3_try_t   *t;
+
+    t = s->try;
+    p = buf;
+    last = buf + sizeof(buf);
+
+    if (f->what) {
+        p = ngx_slprintf(p, last, "%s", f->what);
+
+    } else {
+        p = ngx_slprintf(p, last, "HTTP status %ui", s->op->status);
+    }
+
+    if (f->error.code.len) {
+        p = ngx_slprintf(p, last, ", %V", &f->error.code);
+    }
+
+    if (f->error.message.len) {
+        n = ngx_min(f->error.message.len, NGX_IV_S3_MESSAGE);
+        p = ngx_slprintf(p, last, ", \"%*s\"", n, f->error.message.data);
+    }
+
+    region = f->error.region.len ? f->error.region : t->region;
+
+    if (region.len && f->code == NGX_IV_STORAGE_DENIED) {
+        p = ngx_slprintf(p, last, ", the bucket's region is \"%V\"", &region);
+    }
+
+    where = f->error.endpoint.len ? f->error.endpoint : t->location;
+
+    /* arguments may sign something */
+    for (n = 0; n < where.len && where.data[n] != '?'; n++) { /* void */ }
+    where.len = ngx_min(n, NGX_IV_S3_VALUE);
+
+    if (where.len) {
+        p = ngx_slprintf(p, last, ", pointing to \"%V\"", &where);
+    }
+
+    id = t->request_id.len ? t->request_id : f->error.request_id;
+    id.len = ngx_min(id.len, NGX_IV_S3_VALUE);
+
+    if (id.len) {
+        p = ngx_slprintf(p, last, ", request id \"%V\"", &id);
+    }
+
+    if (s->op->tries > 1) {
+        p = ngx_slprintf(p, last, ", after %ui tries", s->op->tries);
+    }
+
+    if (level == NGX_LOG_ERR && f->retry && s->lost) {
+        p = ngx_slprintf(p, last, ", the body can't be sent again");
+    }
+
+    ngx_log_error(level, s->op->log, 0, "storage \"%V\": %V failed%s: %*s: %s",
+                  &s->op->storage->conf->name, ngx_iv_s3_method(s->method),
+                  level == NGX_LOG_INFO ? ", trying again" : "",
+                  (size_t) (p - buf), buf, f->hint);
+}
