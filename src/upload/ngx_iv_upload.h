@@ -65,7 +65,8 @@ typedef struct {
 
 struct ngx_iv_upload_s {
     ngx_int_t           code;           /* NGX_OK: created */
-    const char         *why;            /* static, for the log; may be NULL */
+    const char         *why;            /* static; may be NULL; the upload logs
+                                           code and why itself, at info */
     ngx_iv_document_t   document;       /* in the upload's pool */
     ngx_msec_t          storage_time;   /* ms */
     ngx_msec_t          metadata_time;
@@ -87,7 +88,7 @@ ngx_iv_upload_t *ngx_iv_upload_create(const ngx_iv_upload_params_t *params,
  */
 size_t ngx_iv_upload_room(ngx_iv_upload_t *u, u_char **p);
 
-/* n bytes were written to *p; may fail the upload: `done` then comes later.
+/* n bytes were written to *p, in the same turn of the event loop; may fail the upload: `done` then comes later.
  * When params.size bytes are in, the upload goes on to its end by itself. */
 void ngx_iv_upload_filled(ngx_iv_upload_t *u, size_t n);
 

@@ -1,0 +1,776 @@
+#include "upload/ngx_iv_upload_state.h"
+
+
+static void ngx_iv_upload_settle(ngx_iv_upload_t *u);
+static u_char *ngx_iv_upload_log(ngx_log_t *log, u_char *buf, size_t len);
+static ngx_int_t ngx_iv_upload_copy(ngx_iv_upload_t *u,
+    const ngx_iv_upload_params_t *params, ngx_log_t *log);
+static ngx_int_t ngx_iv_upload_strdup(ngx_pool_t *pool, ngx_str_t *s);
+static void ngx_iv_upload_destroy(ngx_iv_upload_t *u);
+
+static void ngx_iv_upload_step(ngx_event_t *ev);
+static void ngx_iv_upload_advance(ngx_iv_upload_t *u);
+static void ngx_iv_upload_sniff(ngx_iv_upload_t *u);
+static ngx_int_t ngx_iv_upload_describe(ngx_iv_upload_t *u);
+static void ngx_iv_upload_commit(ngx_iv_upload_t *u);
+static void ngx_iv_upload_report(ngx_iv_upload_t *u);
+static size_t ngx_iv_upload_free_room(ngx_iv_upload_t *u, u_char **p);
+
+static void ngx_iv_upload_written(ngx_iv_metadata_op_t *op);
+
+static void ngx_iv_upload_beat(ngx_event_t *ev);
+static void ngx_iv_upload_beaten(ngx_iv_upload_t *u);
+static void ngx_iv_upload_patience(ngx_event_t *ev);
+
+
+ngx_iv_upload_t *
+ngx_iv_upload_create(const ngx_iv_upload_params_t *params, ngx_log_t *log)
+{
+    ngx_pool_t             *pool;
+    ngx_iv_upload_t        *u;
+    ngx_iv_upload_state_t  *st;
+
+    pool = ngx_create_pool(4096, log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    u = ngx_pcalloc(pool, sizeof(ngx_iv_upload_t));
+    st = ngx_pcalloc(pool, sizeof(ngx_iv_upload_state_t));
+
+    if (u == NULL || st == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    u->pool = pool;
+    u->state = st;
+
+    if (ngx_iv_upload_copy(u, params, log) != NGX_OK) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    st->ring = ngx_iv_ring_create(params->size, NGX_IV_UPLOAD_RING,
+                                  &params->limits, log);
+    if (st->ring == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    pool->log = u->log;
+
+    st->caller = 1;
+
+    st->event.handler = ngx_iv_upload_step;
+    st->event.data = u;
+    st->event.log = u->log;
+
+    st->beat.handler = ngx_iv_upload_beat;
+    st->beat.data = u;
+    st->beat.log = u->log;
+
+    st->patience.handler = ngx_iv_upload_patience;
+    st->patience.data = u;
+    st->patience.log = u->log;
+
+    ngx_iv_zone_add(u->params.zone, NGX_IV_COUNT_UPLOADS, 1);
+
+    if (params->size == 0) {
+        ngx_iv_upload_post(u);
+    }
+
+    return u;
+}
+
+
+static ngx_int_t
+ngx_iv_upload_copy(ngx_iv_upload_t *u, const ngx_iv_upload_params_t *params,
+    ngx_log_t *log)
+{
+    u->params = *params;
+
+    if (ngx_iv_upload_strdup(u->pool, &u->params.owner) != NGX_OK
+        || ngx_iv_upload_strdup(u->pool, &u->params.original_name) != NGX_OK
+        || ngx_iv_upload_strdup(u->pool, &u->params.uploaded_from) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    u->log = ngx_palloc(u->pool, sizeof(ngx_log_t));
+    if (u->log == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* the request's handler and data end with the request */
+
+    *u->log = *log;
+    u->log->handler = ngx_iv_upload_log;
+    u->log->data = u;
+    u->log->action = NULL;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_iv_upload_strdup(ngx_pool_t *pool, ngx_str_t *s)
+{
+    if (s->len == 0) {
+        ngx_str_null(s);
+        return NGX_OK;
+    }
+
+    s->data = ngx_pstrdup(pool, s);
+
+    return s->data ? NGX_OK : NGX_ERROR;
+}
+
+
+static u_char *
+ngx_iv_upload_log(ngx_log_t *log, u_char *buf, size_t len)
+{
+    u_char           *p, id[2 * NGX_IV_ID_LEN];
+    ngx_iv_upload_t  *u;
+
+    u = log->data;
+
+    p = ngx_snprintf(buf, len, " while uploading image");
+
+    len -= (size_t) (p - buf);
+    buf = p;
+
+    if (u->document.filename.len) {
+        (void) ngx_iv_hex(id, u->document.id, NGX_IV_ID_LEN);
+
+        p = ngx_snprintf(buf, len, ", id: %*s", sizeof(id), id);
+
+        len -= (size_t) (p - buf);
+        buf = p;
+    }
+
+    return ngx_snprintf(buf, len, ", owner: \"%V\", storage: \"%V\"",
+                        &u->params.owner, &u->params.storage->conf->name);
+}
+
+
+static void
+ngx_iv_upload_destroy(ngx_iv_upload_t *u)
+{
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+
+    ngx_iv_upload_quiet(u);
+
+    if (st->patience.timer_set) {
+        ngx_del_timer(&st->patience);
+    }
+
+    if (st->event.posted) {
+        ngx_delete_posted_event(&st->event);
+    }
+
+    if (st->job) {
+        ngx_iv_job_release(st->job);
+    }
+
+    ngx_iv_ref_drop(&st->ring->ref);
+
+    /* cancels what is still under way */
+
+    ngx_destroy_pool(u->pool);
+}
+
+
+size_t
+ngx_iv_upload_room(ngx_iv_upload_t *u, u_char **p)
+{
+    size_t                  n;
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+
+    n = ngx_iv_upload_free_room(u, p);
+
+    st->wanted = (n == 0);
+
+    return n;
+}
+
+
+static size_t
+ngx_iv_upload_free_room(ngx_iv_upload_t *u, u_char **p)
+{
+    off_t                   sent;
+    size_t                  n;
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+
+    *p = NULL;
+
+    if (st->phase > NGX_IV_UPLOAD_STREAM || st->fault) {
+        return 0;
+    }
+
+    sent = st->put ? st->put->sent : 0;
+
+    if (ngx_iv_ring_room(st->ring, sent, p, &n, u->log) != NGX_OK) {
+        st->fault = NGX_IV_OVERLOADED;
+        st->fault_why = "no memory for the upload";
+        ngx_iv_upload_post(u);
+        return 0;
+    }
+
+    return n;
+}
+
+
+void
+ngx_iv_upload_filled(ngx_iv_upload_t *u, size_t n)
+{
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+
+    if (st->phase > NGX_IV_UPLOAD_STREAM) {
+        return;
+    }
+
+    st->ring->filled += (off_t) n;
+
+    ngx_iv_upload_post(u);
+}
+
+
+void
+ngx_iv_upload_fail(ngx_iv_upload_t *u, ngx_int_t code, const char *why)
+{
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+
+    /* once the commit has begun it is too late */
+
+    if (st->phase <= NGX_IV_UPLOAD_STREAM && st->fault == 0) {
+        st->fault = code;
+        st->fault_why = why;
+    }
+
+    ngx_iv_upload_post(u);
+}
+
+
+void
+ngx_iv_upload_abandon(ngx_iv_upload_t *u)
+{
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+
+    st->caller = 0;
+    st->answered = 1;
+
+    if (st->ring->filled < st->ring->size && st->fault == 0) {
+        st->fault = NGX_IV_LENGTH_MISMATCH;
+        st->fault_why = "the client went away";
+    }
+
+    ngx_iv_upload_post(u);
+}
+
+
+void
+ngx_iv_upload_free(ngx_iv_upload_t *u)
+{
+    u->state->caller = 0;
+    u->state->answered = 1;
+
+    ngx_iv_upload_post(u);
+}
+
+
+void
+ngx_iv_upload_post(ngx_iv_upload_t *u)
+{
+    ngx_event_t  *ev;
+
+    ev = &u->state->event;
+
+    ngx_post_event(ev, &ngx_posted_events);
+}
+
+
+static void
+ngx_iv_upload_step(ngx_event_t *ev)
+{
+    ngx_iv_upload_t        *u;
+    ngx_iv_upload_state_t  *st;
+
+    u = ev->data;
+    st = u->state;
+
+    ngx_iv_upload_advance(u);
+
+    if (st->phase == NGX_IV_UPLOAD_OVER && !st->counted) {
+        ngx_iv_upload_settle(u);
+    }
+
+    if (st->phase == NGX_IV_UPLOAD_OVER && !st->caller) {
+        ngx_iv_upload_destroy(u);
+        return;
+    }
+
+    ngx_iv_upload_report(u);
+}
+
+
+static void
+ngx_iv_upload_advance(ngx_iv_upload_t *u)
+{
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+
+    if (st->touch.done) {
+        ngx_iv_upload_beaten(u);
+    }
+
+    if (st->fault && st->phase <= NGX_IV_UPLOAD_STREAM) {
+        ngx_iv_upload_refuse(u, st->fault, st->fault_why);
+    }
+
+    /* each goes on as far as it can */
+
+    if (st->phase == NGX_IV_UPLOAD_SNIFF) {
+        ngx_iv_upload_sniff(u);
+    }
+
+    if (st->phase == NGX_IV_UPLOAD_STREAM) {
+        ngx_iv_upload_stream(u);
+    }
+
+    if (st->phase == NGX_IV_UPLOAD_COMMIT) {
+        ngx_iv_upload_commit(u);
+    }
+
+    if (st->phase == NGX_IV_UPLOAD_UNDO) {
+        ngx_iv_upload_undo(u);
+    }
+}
+
+
+/* tells the caller; the last thing of a step, since the callee may do anything
+ * short of freeing memory, which the next step does */
+
+static void
+ngx_iv_upload_report(ngx_iv_upload_t *u)
+{
+    u_char                 *p;
+    size_t                  n, rest;
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+
+    if (!st->caller || st->answered) {
+        return;
+    }
+
+    if (st->phase == NGX_IV_UPLOAD_OVER
+        || (st->phase == NGX_IV_UPLOAD_UNDO && st->enough))
+    {
+        st->answered = 1;
+        u->params.done(u->params.data);
+        return;
+    }
+
+    if (!st->wanted) {
+        return;
+    }
+
+    /* a little room is not worth a read, unless it is all that is missing */
+
+    n = ngx_iv_upload_free_room(u, &p);
+    rest = (size_t) ngx_min(st->ring->size - st->ring->filled,
+                            NGX_IV_UPLOAD_BUFFER / 4);
+
+    if (n == 0) {
+        return;
+    }
+
+    if (n < rest && p + n != st->ring->mem + st->ring->cap) {
+        return;
+    }
+
+    st->wanted = 0;
+    u->params.more(u->params.data);
+}
+
+
+void
+ngx_iv_upload_refuse(ngx_iv_upload_t *u, ngx_int_t code, const char *why)
+{
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+
+    u->code = code;
+    u->why = why;
+
+    ngx_log_error(NGX_LOG_INFO, u->log, 0, "upload ends with %V%s%s",
+                  &ngx_iv_code(code)->word, why ? ": " : "", why ? why : "");
+
+    st->phase = NGX_IV_UPLOAD_UNDO;
+
+    ngx_iv_upload_quiet(u);
+
+    if (st->put && !st->put_done) {
+        ngx_iv_storage_cancel(st->put);
+        u->storage_time = st->put->time;
+    }
+}
+
+
+void
+ngx_iv_upload_quiet(ngx_iv_upload_t *u)
+{
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+
+    if (st->beat.timer_set) {
+        ngx_del_timer(&st->beat);
+    }
+
+    if (st->touch_pool) {
+        ngx_destroy_pool(st->touch_pool);
+        st->touch_pool = NULL;
+    }
+
+    st->touch.op = NULL;
+    st->touch.done = 0;
+}
+
+
+static void
+ngx_iv_upload_settle(ngx_iv_upload_t *u)
+{
+    ngx_uint_t              status;
+    ngx_iv_zone_t          *zone;
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+    zone = u->params.zone;
+
+    st->counted = 1;
+
+    if (u->code == NGX_OK) {
+        ngx_iv_zone_add(zone, NGX_IV_COUNT_UPLOADS_CREATED, 1);
+        ngx_iv_zone_add(zone, NGX_IV_COUNT_UPLOAD_BYTES,
+                        (ngx_uint_t) u->params.size);
+        return;
+    }
+
+    status = ngx_iv_code(u->code)->status;
+
+    if (status < 500
+        && u->code != NGX_IV_LENGTH_MISMATCH && u->code != NGX_IV_TIMEOUT)
+    {
+        ngx_iv_zone_add(zone, NGX_IV_COUNT_UPLOADS_REFUSED, 1);
+
+    } else {
+        ngx_iv_zone_add(zone, NGX_IV_COUNT_UPLOADS_FAILED, 1);
+    }
+}
+
+
+static void
+ngx_iv_upload_sniff(ngx_iv_upload_t *u)
+{
+    ngx_int_t               rc;
+    ngx_iv_ring_t          *ring;
+    ngx_iv_metadata_op_t   *op;
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+    ring = st->ring;
+
+    rc = ngx_iv_ring_sniff(ring);
+
+    if (rc == NGX_AGAIN) {
+        return;
+    }
+
+    if (rc == NGX_OK
+        && ring->size <= NGX_IV_UPLOAD_INLINE
+        && ring->filled == ring->size)
+    {
+        /* a small one that is here: a refusal costs no database */
+
+        rc = ngx_iv_ring_check(ring, ring->size);
+        if (rc == NGX_OK) {
+            ring->checked = ring->size;
+            st->passed = 1;
+        }
+    }
+
+    if (rc != NGX_OK) {
+        ngx_iv_upload_refuse(u, rc, ring->image.why);
+        return;
+    }
+
+    if (ngx_iv_upload_describe(u) != NGX_OK) {
+        ngx_iv_upload_refuse(u, NGX_IV_INTERNAL, "no memory or no key");
+        return;
+    }
+
+    op = ngx_iv_upload_write(u, &st->insert, u->pool);
+    if (op == NULL) {
+        ngx_iv_upload_refuse(u, NGX_IV_INTERNAL, "no memory");
+        return;
+    }
+
+    st->phase = NGX_IV_UPLOAD_STREAM;
+
+    ngx_iv_metadata_insert(op, &u->document);
+}
+
+
+/* the document as it is known before the bytes are */
+
+static ngx_int_t
+ngx_iv_upload_describe(ngx_iv_upload_t *u)
+{
+    u_char             *p;
+    ngx_time_t         *tp;
+    ngx_iv_image_t     *image;
+    const ngx_str_t    *ext;
+    ngx_iv_document_t  *doc;
+
+    doc = &u->document;
+    image = &u->state->ring->image;
+    ext = ngx_iv_image_ext(image->format);
+    tp = ngx_timeofday();
+
+    p = ngx_pnalloc(u->pool, NGX_IV_UUID_LEN + 1 + ext->len);
+
+    if (p == NULL
+        || ngx_iv_uuid(p) != NGX_OK
+        || ngx_iv_object_id(doc->id, tp->sec) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    p[NGX_IV_UUID_LEN] = '.';
+    ngx_memcpy(p + NGX_IV_UUID_LEN + 1, ext->data, ext->len);
+
+    doc->filename.data = p;
+    doc->filename.len = NGX_IV_UUID_LEN + 1 + ext->len;
+
+    doc->owner = u->params.owner;
+    doc->original_name = u->params.original_name;
+    doc->uploaded_from = u->params.uploaded_from;
+    doc->is_public = u->params.is_public;
+    doc->content_type = *ngx_iv_image_mime(image->format);
+    doc->size = u->params.size;
+    doc->width = image->width;
+    doc->height = image->height;
+    doc->uploaded_at = (int64_t) tp->sec * 1000 + (int64_t) tp->msec;
+    doc->storage = u->params.storage->conf->name;
+    doc->status = NGX_IV_STATUS_UPLOADING;
+
+    return u->params.key(u->params.data, u->pool, &doc->filename, &doc->key);
+}
+
+
+ngx_iv_metadata_op_t *
+ngx_iv_upload_write(ngx_iv_upload_t *u, ngx_iv_upload_write_t *w,
+    ngx_pool_t *pool)
+{
+    w->done = 0;
+
+    w->op = ngx_iv_metadata_op_create(u->params.metadata, pool, u->log);
+    if (w->op == NULL) {
+        return NULL;
+    }
+
+    w->op->data = u;
+    w->op->handler = ngx_iv_upload_written;
+
+    return w->op;
+}
+
+
+static void
+ngx_iv_upload_written(ngx_iv_metadata_op_t *op)
+{
+    ngx_iv_upload_t        *u;
+    ngx_iv_upload_state_t  *st;
+
+    u = op->data;
+    st = u->state;
+
+    if (op != st->touch.op) {
+        u->metadata_time += op->time;
+    }
+
+    if (op == st->insert.op) {
+        st->insert.done = 1;
+
+        if (op->code == NGX_OK
+            && st->phase == NGX_IV_UPLOAD_STREAM
+            && u->params.heartbeat)
+        {
+            ngx_add_timer(&st->beat, u->params.heartbeat);
+        }
+
+    } else if (op == st->ready.op) {
+        st->ready.done = 1;
+
+    } else if (op == st->fail.op) {
+        st->fail.done = 1;
+
+    } else if (op == st->noted.op) {
+        st->noted.done = 1;
+
+    } else if (op == st->touch.op) {
+        st->touch.done = 1;
+    }
+
+    ngx_iv_upload_post(u);
+}
+
+
+static void
+ngx_iv_upload_commit(ngx_iv_upload_t *u)
+{
+    ngx_iv_ring_t          *ring;
+    ngx_iv_document_t      *doc;
+    ngx_iv_metadata_op_t   *op;
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+    doc = &u->document;
+
+    if (st->ready.op == NULL) {
+
+        op = ngx_iv_upload_write(u, &st->ready, u->pool);
+        if (op == NULL) {
+            ngx_iv_upload_refuse(u, NGX_IV_INTERNAL, "no memory");
+            return;
+        }
+
+        ring = st->ring;
+
+        doc->width = ring->image.width;
+        doc->height = ring->image.height;
+        doc->etag = st->put->etag;
+        doc->has_checksums = 1;
+        ngx_memcpy(doc->md5, ring->md5, NGX_IV_MD5_LEN);
+        ngx_memcpy(doc->sha256, ring->sha256, NGX_IV_SHA256_LEN);
+
+        ngx_iv_metadata_ready(op, doc);
+        return;
+    }
+
+    if (!st->ready.done) {
+        return;
+    }
+
+    op = st->ready.op;
+
+    if (op->code == NGX_OK) {
+        doc->status = NGX_IV_STATUS_READY;
+        st->phase = NGX_IV_UPLOAD_OVER;
+        return;
+    }
+
+    if (op->code == NGX_IV_CONFLICT || op->code == NGX_IV_NOT_FOUND) {
+        ngx_log_error(NGX_LOG_ERR, u->log, 0,
+                      "the document was swept while its image was uploaded");
+        ngx_iv_upload_refuse(u, NGX_IV_STORAGE_UNAVAILABLE,
+                             "swept while uploading");
+        return;
+    }
+
+    /* it may be ready: then nothing may be taken back */
+
+    st->unsure = op->unknown;
+
+    ngx_iv_upload_refuse(u, op->code, "the document could not be made ready");
+}
+
+
+static void
+ngx_iv_upload_beat(ngx_event_t *ev)
+{
+    ngx_iv_upload_t        *u;
+    ngx_iv_metadata_op_t   *op;
+    ngx_iv_upload_state_t  *st;
+
+    u = ev->data;
+    st = u->state;
+
+    ngx_add_timer(ev, u->params.heartbeat);
+
+    if (st->touch_pool) {
+        /* the last one has not come back */
+        return;
+    }
+
+    /* an upload may take hours: each beat frees what it used */
+
+    st->touch_pool = ngx_create_pool(1024, u->log);
+    if (st->touch_pool == NULL) {
+        return;
+    }
+
+    op = ngx_iv_upload_write(u, &st->touch, st->touch_pool);
+    if (op == NULL) {
+        ngx_destroy_pool(st->touch_pool);
+        st->touch_pool = NULL;
+        return;
+    }
+
+    ngx_iv_metadata_touch(op, u->document.id);
+}
+
+
+static void
+ngx_iv_upload_beaten(ngx_iv_upload_t *u)
+{
+    ngx_int_t               code;
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+    code = st->touch.op->code;
+
+    ngx_destroy_pool(st->touch_pool);
+
+    st->touch_pool = NULL;
+    st->touch.op = NULL;
+    st->touch.done = 0;
+
+    if (st->phase == NGX_IV_UPLOAD_STREAM
+        && (code == NGX_IV_CONFLICT || code == NGX_IV_NOT_FOUND))
+    {
+        ngx_log_error(NGX_LOG_ERR, u->log, 0,
+                      "the document was swept while its image was uploaded");
+        ngx_iv_upload_refuse(u, NGX_IV_STORAGE_UNAVAILABLE,
+                             "swept while uploading");
+    }
+}
+
+
+static void
+ngx_iv_upload_patience(ngx_event_t *ev)
+{
+    ngx_iv_upload_t  *u;
+
+    u = ev->data;
+
+    u->state->enough = 1;
+
+    ngx_iv_upload_post(u);
+}
