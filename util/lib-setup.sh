@@ -134,3 +134,26 @@ iv_wheel() {
 iv_unzip() {
     /usr/bin/python3 -m zipfile -e "$1" "$2"
 }
+
+
+# the mirror of Debian that this machine uses
+iv_mirror() {
+    local mirror
+
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
+                 'Created-By: Packages' 2>/dev/null \
+             | awk '$3 == "main" && $2 !~ /-/ && $1 ~ /debian\/?$/ {
+                        print $1; exit }' || true)
+    printf '%s' "${mirror:-http://deb.debian.org/debian/}"
+}
+
+
+# IV_APT: options for an apt of its own in directory $1, with lists, cache and
+# sources.list there, that needs no rights and leaves the system's alone
+iv_private_apt() {
+    IV_APT=(-o "Dir::Etc::SourceList=$1/sources.list"
+            -o Dir::Etc::SourceParts=/dev/null
+            -o "Dir::State::Lists=$1/lists" -o "Dir::Cache=$1/cache"
+            -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
+            -o Acquire::Retries=3 -o APT::Sandbox::User= -o Debug::NoLocking=1)
+}

@@ -4,9 +4,9 @@
 
 IV_TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 IV_BUILD=$IV_TREE/build
-IV_MODULE=$IV_BUILD/ngx_http_image_vault_module.so
+export IV_MODULE=$IV_BUILD/ngx_http_image_vault_module.so
 
-cd "$IV_TREE"
+cd "$IV_TREE" || exit 1
 
 
 say() {
