@@ -1,0 +1,304 @@
+/*
+ * What every endpoint answers with: JSON, errors, headers.
+ */
+
+#include "module/ngx_http_image_vault_module.h"
+
+
+static ngx_int_t ngx_http_image_vault_drop_body(ngx_http_request_t *r);
+static void ngx_http_image_vault_log_error(ngx_http_request_t *r,
+    const ngx_iv_code_t *ce, const char *detail);
+static ngx_int_t ngx_http_image_vault_error_json(ngx_http_request_t *r,
+    const ngx_iv_code_t *ce, const ngx_str_t *message, ngx_str_t *json);
+
+
+static const ngx_str_t  ngx_http_image_vault_no_store =
+    ngx_string("no-store");
+
+
+void
+ngx_http_image_vault_count(ngx_iv_count_e what, ngx_uint_t n)
+{
+    ngx_http_image_vault_worker_t  *w;
+
+    w = ngx_http_image_vault_worker;
+
+    if (w != NULL && w->conf->zone != NULL) {
+        ngx_iv_zone_add(w->conf->zone, what, n);
+    }
+}
+
+
+ngx_int_t
+ngx_http_image_vault_add_header(ngx_http_request_t *r, const char *name,
+    const ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    h->lowcase_key = NULL;
+    ngx_iv_header_alone(h);
+    h->key.len = ngx_strlen(name);
+    h->key.data = (u_char *) name;
+    h->value = *value;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_image_vault_request_id(ngx_http_request_t *r, ngx_str_t *id)
+{
+    ngx_uint_t                  key;
+    ngx_http_variable_value_t  *vv;
+
+    static ngx_str_t  name = ngx_string("request_id");
+
+    key = ngx_hash_key(name.data, name.len);
+
+    vv = ngx_http_get_variable(r, &name, key);
+
+    if (vv == NULL || vv->not_found) {
+        ngx_str_null(id);
+        return;
+    }
+
+    id->len = vv->len;
+    id->data = vv->data;
+}
+
+
+ngx_int_t
+ngx_http_image_vault_send_json(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *json)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    if (ngx_http_image_vault_add_header(r, "Cache-Control",
+                                        &ngx_http_image_vault_no_store)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b->pos = json->data;
+    b->last = json->data + json->len;
+    b->memory = json->len ? 1 : 0;
+    b->last_buf = (r == r->main) ? 1 : 0;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = json->len;
+
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+ngx_int_t
+ngx_http_image_vault_error(ngx_http_request_t *r, ngx_int_t code,
+    const char *detail)
+{
+    return ngx_http_image_vault_refuse(r, code, detail, NULL);
+}
+
+
+ngx_int_t
+ngx_http_image_vault_refuse(ngx_http_request_t *r, ngx_int_t code,
+    const char *detail, const ngx_str_t *message)
+{
+    u_char                      *p;
+    ngx_int_t                    rc;
+    ngx_str_t                    json, retry;
+    const ngx_iv_code_t         *ce;
+    ngx_http_image_vault_ctx_t  *ctx;
+
+    ce = ngx_iv_code(code);
+
+    ngx_http_image_vault_log_error(r, ce, detail);
+
+    ctx = ngx_http_image_vault_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->code = code;
+    ctx->result = (const char *) ce->word.data;
+
+    if (r->header_sent) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_image_vault_drop_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ce->retry_after) {
+        p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+        if (p == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        retry.data = p;
+        retry.len = ngx_sprintf(p, "%ui", ce->retry_after) - p;
+
+        if (ngx_http_image_vault_add_header(r, "Retry-After", &retry)
+            != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    if (ngx_http_image_vault_error_json(r, ce, message, &json) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_image_vault_send_json(r, ce->status, &json);
+}
+
+
+ngx_int_t
+ngx_http_image_vault_not_allowed(ngx_http_request_t *r, const char *allow)
+{
+    ngx_str_t  value;
+
+    value.data = (u_char *) allow;
+    value.len = ngx_strlen(allow);
+
+    if (ngx_http_image_vault_add_header(r, "Allow", &value) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_image_vault_error(r, NGX_IV_METHOD_NOT_ALLOWED, NULL);
+}
+
+
+void
+ngx_http_image_vault_finalize_error(ngx_http_request_t *r, ngx_int_t code,
+    const char *detail)
+{
+    ngx_http_finalize_request(r,
+                              ngx_http_image_vault_error(r, code, detail));
+}
+
+
+/*
+ * A body that was not asked for is drained, so that a client that sends it
+ * whole first still reads the answer; one that is being read makes nginx
+ * linger.  A client that waits for 100 gets the answer instead of it.
+ */
+
+static ngx_int_t
+ngx_http_image_vault_drop_body(ngx_http_request_t *r)
+{
+    if (r != r->main) {
+        return NGX_OK;
+    }
+
+    if (r->reading_body) {
+        r->keepalive = 0;
+
+#if (NGX_HTTP_V2)
+        if (r->stream) {
+            r->stream->skip_data = 1;
+        }
+#endif
+
+        return NGX_OK;
+    }
+
+    if (r->headers_in.expect != NULL && !r->expect_tested) {
+        r->expect_tested = 1;
+        r->keepalive = 0;
+    }
+
+    return ngx_http_discard_request_body(r);
+}
+
+
+static void
+ngx_http_image_vault_log_error(ngx_http_request_t *r, const ngx_iv_code_t *ce,
+    const char *detail)
+{
+    ngx_uint_t   level;
+    const char  *what;
+
+    if (ce->status < NGX_HTTP_INTERNAL_SERVER_ERROR) {
+        level = NGX_LOG_INFO;
+
+    } else if (ce == ngx_iv_code(NGX_IV_OVERLOADED)) {
+        level = NGX_LOG_WARN;
+
+    } else {
+        level = NGX_LOG_ERR;
+    }
+
+    what = (r->method & (NGX_HTTP_POST|NGX_HTTP_PUT)) ? "upload" : "request";
+
+    ngx_log_error(level, r->connection->log, 0,
+                  "image_vault: %s refused: %V%s%s", what, &ce->word,
+                  detail ? ", " : "", detail ? detail : "");
+}
+
+
+static ngx_int_t
+ngx_http_image_vault_error_json(ngx_http_request_t *r, const ngx_iv_code_t *ce,
+    const ngx_str_t *message, ngx_str_t *json)
+{
+    ngx_str_t      id;
+    ngx_iv_json_t  j;
+
+    if (message == NULL) {
+        message = &ce->message;
+    }
+
+    ngx_http_image_vault_request_id(r, &id);
+
+    ngx_iv_json_init(&j, r->pool, 256);
+
+    ngx_iv_json_object(&j, NULL);
+    ngx_iv_json_bool(&j, "success", 0);
+
+    ngx_iv_json_object(&j, "error");
+    ngx_iv_json_str(&j, "code", &ce->word);
+    ngx_iv_json_str(&j, "message", message);
+    ngx_iv_json_object_end(&j);
+
+    ngx_iv_json_array(&j, "errors");
+    ngx_iv_json_str(&j, NULL, message);
+    ngx_iv_json_array_end(&j);
+
+    ngx_iv_json_array(&j, "images");
+    ngx_iv_json_array_end(&j);
+
+    ngx_iv_json_str(&j, "requestId", &id);
+    ngx_iv_json_object_end(&j);
+
+    return ngx_iv_json_done(&j, json);
+}
