@@ -3,6 +3,7 @@
  * nothing but its own struct and the caller's handler.  Limits: a status line
  * and every header line at most NGX_IV_RESPONSE_LINE bytes, at most
  * NGX_IV_RESPONSE_HEADERS headers; a storage that sends more is broken.
+ * Lines end with CRLF, an LF alone is refused as well.
  * Content-Length together with Transfer-Encoding, two different
  * Content-Lengths, obs-fold and bare CR are refused (smuggling, RFC 9112 6.3).
  */
@@ -44,8 +45,10 @@ struct ngx_iv_response_s {
     ngx_uint_t      nheaders;
     int64_t         rest;
     size_t          nline;
+    unsigned        interim:1;
     unsigned        http11:1;
     unsigned        close:1;
+    unsigned        keep:1;
     u_char          line[NGX_IV_RESPONSE_LINE];
 };
 

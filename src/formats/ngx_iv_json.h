@@ -20,6 +20,7 @@ typedef struct {
     u_char         *pos;
     u_char         *end;
     ngx_uint_t      depth;
+    uint64_t        objects;        /* a bit for each level: an object? */
     unsigned        comma:1;
     unsigned        failed:1;
 } ngx_iv_json_t;

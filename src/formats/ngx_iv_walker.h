@@ -1,0 +1,47 @@
+/*
+ * What the image walkers share; private to this room.  A walker is a pure
+ * state machine over ngx_iv_image_t: it starts behind the signature with
+ * state, nhave, flags and aux at 0, is given bytes in any split, and says
+ * ngx_iv_walker_fail() at the first fault.
+ */
+
+#ifndef NGX_IV_WALKER_H
+#define NGX_IV_WALKER_H
+
+#include "formats/ngx_iv_image.h"
+
+
+#define ngx_iv_get16(p)                                                       \
+    ((uint32_t) (p)[0] << 8 | (p)[1])
+
+#define ngx_iv_get32(p)                                                       \
+    ((uint32_t) (p)[0] << 24 | (uint32_t) (p)[1] << 16                        \
+     | (uint32_t) (p)[2] << 8 | (p)[3])
+
+
+/* sets the verdict and its reason; returns the code */
+ngx_int_t ngx_iv_walker_fail(ngx_iv_image_t *w, ngx_int_t code,
+    const char *why);
+
+#define ngx_iv_walker_corrupt(w, why)                                         \
+    ngx_iv_walker_fail(w, NGX_IV_CORRUPT_IMAGE, why)
+
+/*
+ * Gathers `want` bytes (at most sizeof(w->have)) in w->have, over as many
+ * calls as it takes.  1: they are there, nhave is 0 again; 0: more is needed.
+ */
+ngx_uint_t ngx_iv_walker_gather(ngx_iv_image_t *w, const u_char **p,
+    const u_char *last, size_t want);
+
+/* dimensions are known: NGX_OK or, over the limit, a code */
+ngx_int_t ngx_iv_walker_size(ngx_iv_image_t *w, uint32_t width,
+    uint32_t height, uint32_t frames);
+
+
+ngx_int_t ngx_iv_png_feed(ngx_iv_image_t *w, const u_char *p,
+    const u_char *last);
+ngx_int_t ngx_iv_jpeg_feed(ngx_iv_image_t *w, const u_char *p,
+    const u_char *last);
+
+
+#endif
