@@ -95,6 +95,7 @@ typedef struct {
     u_char          id[NGX_IV_ID_LEN];
     ngx_str_t       key;
     ngx_str_t       storage;
+    int64_t         deleted_at;
 } ngx_iv_metadata_ref_t;
 
 
@@ -144,20 +145,21 @@ void ngx_iv_metadata_fail(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN], const char *why);
 
 /* the sweep's (5.4) */
-/* takes, keeps or is refused the lease of this node: count */
+/* takes, keeps or is refused the lease of this node: count.  A worker that
+ * exits in order gives it back: ngx_iv_metadata_destroy() */
 void ngx_iv_metadata_lease(ngx_iv_metadata_op_t *op, const ngx_str_t *holder,
     ngx_msec_t ttl);
-void ngx_iv_metadata_lease_release(ngx_iv_metadata_op_t *op,
-    const ngx_str_t *holder);
 /* uploading and updatedAt older than stale (server time) -> error; at most
  * `limit`; count */
 void ngx_iv_metadata_sweep_stale(ngx_iv_metadata_op_t *op, ngx_msec_t stale,
     ngx_uint_t limit);
-/* error with deletedAt whose object was not deleted yet: refs */
-void ngx_iv_metadata_sweep_first(ngx_iv_metadata_op_t *op, ngx_uint_t limit);
+/* error with deletedAt whose object was not deleted yet: refs, oldest first,
+ * behind `after` (id and deleted_at), from the beginning if it is NULL */
+void ngx_iv_metadata_sweep_first(ngx_iv_metadata_op_t *op,
+    const ngx_iv_metadata_ref_t *after, ngx_uint_t limit);
 /* … whose first delete is older than stale: refs */
-void ngx_iv_metadata_sweep_second(ngx_iv_metadata_op_t *op, ngx_msec_t stale,
-    ngx_uint_t limit);
+void ngx_iv_metadata_sweep_second(ngx_iv_metadata_op_t *op,
+    const ngx_iv_metadata_ref_t *after, ngx_msec_t stale, ngx_uint_t limit);
 /* notes the first successful delete of the object (server time) */
 void ngx_iv_metadata_object_deleted(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN]);

@@ -1,0 +1,816 @@
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "metadata/ngx_iv_metadata.h"
+#include "metadata/ngx_iv_mongo.h"
+#include "metadata/ngx_iv_document.h"
+
+
+#define NGX_IV_METADATA_RETRY_MIN  1000
+#define NGX_IV_METADATA_RETRY_MAX  30000
+
+
+struct ngx_iv_metadata_s {
+    ngx_iv_mongo_t       *mongo;
+    ngx_iv_zone_t        *zone;
+    ngx_iv_queue_t       *read;
+    ngx_iv_queue_t       *write;
+    ngx_log_t            *log;
+    ngx_uint_t            active;       /* jobs under way */
+
+    ngx_event_t           indexes;      /* to make them, or make them again */
+    ngx_msec_t            pause;
+    ngx_uint_t            refused;      /* since the breaker opened */
+
+    ngx_str_t             holder;       /* of the lease, empty: not held */
+    u_char                holder_buf[256];
+};
+
+
+/* what the job of an operation works on; outlives the operation */
+typedef struct {
+    ngx_iv_mongo_call_t   call;
+    ngx_iv_metadata_t    *metadata;
+} ngx_iv_metadata_work_t;
+
+
+typedef struct {
+    ngx_iv_job_t         *job;          /* under way, else NULL */
+    ngx_event_t           refused;
+    ngx_msec_t            start;
+    unsigned              busy:1;
+} ngx_iv_metadata_state_t;
+
+
+static void ngx_iv_metadata_cancel(void *data);
+static ngx_iv_mongo_call_t *ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_kind_e kind);
+static void ngx_iv_metadata_post(ngx_iv_metadata_op_t *op);
+static void ngx_iv_metadata_refuse(ngx_iv_metadata_op_t *op, ngx_int_t code);
+static void ngx_iv_metadata_refused(ngx_event_t *ev);
+static void ngx_iv_metadata_run(void *ctx, ngx_log_t *log);
+static void ngx_iv_metadata_done(ngx_iv_job_t *job);
+static void ngx_iv_metadata_learn(ngx_iv_metadata_t *md,
+    ngx_iv_mongo_call_t *call, ngx_log_t *log);
+static void ngx_iv_metadata_log_failure(ngx_iv_mongo_call_t *call,
+    ngx_log_t *log);
+static ngx_int_t ngx_iv_metadata_result(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_call_t *call);
+static ngx_int_t ngx_iv_metadata_result_refs(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_call_t *call);
+static void ngx_iv_metadata_by_id(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_kind_e kind, const u_char *id);
+static void ngx_iv_metadata_with_document(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_kind_e kind, const ngx_iv_document_t *doc);
+static void ngx_iv_metadata_list(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_kind_e kind, const ngx_iv_metadata_ref_t *after,
+    ngx_msec_t stale, ngx_uint_t limit);
+static void ngx_iv_metadata_indexes(ngx_event_t *ev);
+static void ngx_iv_metadata_indexes_done(ngx_iv_job_t *job);
+static void ngx_iv_metadata_indexes_again(ngx_iv_metadata_t *md);
+static void ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md);
+static int64_t ngx_iv_metadata_now(void);
+
+
+char *
+ngx_iv_metadata_check_conf(ngx_pool_t *pool, ngx_iv_metadata_conf_t *conf)
+{
+    ngx_str_t    database;
+    const char  *error;
+
+    error = ngx_iv_mongo_check_uri(pool, &conf->uri, &database);
+    if (error) {
+        return (char *) error;
+    }
+
+    if (conf->database.len == 0) {
+        conf->database = database;
+    }
+
+    if (conf->database.len == 0) {
+        return "names no database: add it to the connection string "
+               "(mongodb://host/name) or as \"database=name\"";
+    }
+
+    if (conf->database.len > 63
+        || ngx_strlchr(conf->database.data,
+                       conf->database.data + conf->database.len, '\0'))
+    {
+        return "names a database that MongoDB does not allow: at most 63 "
+               "bytes";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_iv_metadata_t *
+ngx_iv_metadata_create(ngx_cycle_t *cycle, const ngx_iv_metadata_conf_t *conf,
+    ngx_iv_zone_t *zone, ngx_iv_queue_t *read, ngx_iv_queue_t *write)
+{
+    const char         *error;
+    ngx_iv_metadata_t  *md;
+
+    md = ngx_pcalloc(cycle->pool, sizeof(ngx_iv_metadata_t));
+    if (md == NULL) {
+        return NULL;
+    }
+
+    md->mongo = ngx_iv_mongo_create(conf, cycle->log, &error);
+    if (md->mongo == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "metadata store could not be set up: %s", error);
+        return NULL;
+    }
+
+    md->zone = zone;
+    md->read = read;
+    md->write = write;
+    md->log = cycle->log;
+    md->pause = NGX_IV_METADATA_RETRY_MIN;
+
+    md->indexes.handler = ngx_iv_metadata_indexes;
+    md->indexes.data = md;
+    md->indexes.log = cycle->log;
+    md->indexes.cancelable = 1;
+
+    if (ngx_worker == 0) {
+        ngx_add_timer(&md->indexes, 1);
+    }
+
+    return md;
+}
+
+
+void
+ngx_iv_metadata_destroy(ngx_iv_metadata_t *md)
+{
+    if (md->indexes.timer_set) {
+        ngx_del_timer(&md->indexes);
+    }
+
+    /* a worker that is told to go at once may leave calls in its threads */
+
+    if (md->active) {
+        return;
+    }
+
+    ngx_iv_metadata_release_lease(md);
+    ngx_iv_mongo_destroy(md->mongo);
+    md->mongo = NULL;
+}
+
+
+/* the one call outside of a thread: the worker has nothing else to do */
+
+static void
+ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md)
+{
+    ngx_iv_mongo_call_t  call;
+
+    if (md->holder.len == 0
+        || !ngx_iv_zone_breaker_allows(md->zone, ngx_iv_metadata_now()))
+    {
+        return;
+    }
+
+    ngx_memzero(&call, sizeof(ngx_iv_mongo_call_t));
+
+    call.mongo = md->mongo;
+    call.kind = NGX_IV_MONGO_LEASE_RELEASE;
+    call.holder = md->holder;
+
+    ngx_iv_mongo_run(&call);
+    ngx_iv_metadata_log_failure(&call, md->log);
+}
+
+
+ngx_iv_metadata_op_t *
+ngx_iv_metadata_op_create(ngx_iv_metadata_t *md, ngx_pool_t *pool,
+    ngx_log_t *log)
+{
+    ngx_pool_cleanup_t       *cln;
+    ngx_iv_metadata_op_t     *op;
+    ngx_iv_metadata_state_t  *st;
+
+    op = ngx_pcalloc(pool, sizeof(ngx_iv_metadata_op_t));
+    st = ngx_pcalloc(pool, sizeof(ngx_iv_metadata_state_t));
+    cln = ngx_pool_cleanup_add(pool, 0);
+
+    if (op == NULL || st == NULL || cln == NULL) {
+        return NULL;
+    }
+
+    st->refused.handler = ngx_iv_metadata_refused;
+    st->refused.data = op;
+    st->refused.log = log;
+
+    op->pool = pool;
+    op->log = log;
+    op->metadata = md;
+    op->state = st;
+
+    cln->handler = ngx_iv_metadata_cancel;
+    cln->data = st;
+
+    return op;
+}
+
+
+/*
+ * The job is left to run out without its operation: what it learns about the
+ * server is of use to all the same.
+ */
+
+static void
+ngx_iv_metadata_cancel(void *data)
+{
+    ngx_iv_metadata_state_t  *st = data;
+
+    if (st->refused.posted) {
+        ngx_delete_posted_event(&st->refused);
+    }
+
+    if (st->job) {
+        st->job->data = NULL;
+        st->job = NULL;
+    }
+}
+
+
+/* NULL: the operation is refused already */
+
+static ngx_iv_mongo_call_t *
+ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
+{
+    ngx_iv_metadata_t        *md;
+    ngx_iv_metadata_work_t   *work;
+    ngx_iv_metadata_state_t  *st;
+
+    md = op->metadata;
+    st = op->state;
+
+    if (st->busy) {
+        ngx_log_error(NGX_LOG_ALERT, op->log, 0,
+                      "metadata %s begun while another call is under way",
+                      ngx_iv_mongo_name(kind));
+        return NULL;
+    }
+
+    st->busy = 1;
+    st->start = ngx_current_msec;
+
+    op->code = NGX_OK;
+    op->unknown = 0;
+    op->document = NULL;
+    op->refs = NULL;
+    op->nrefs = 0;
+    op->count = 0;
+
+    ngx_iv_zone_add(md->zone, NGX_IV_COUNT_METADATA_REQUESTS, 1);
+
+    if (!ngx_iv_zone_breaker_allows(md->zone, ngx_iv_metadata_now())) {
+
+        if (md->refused++ == 0) {
+            ngx_log_error(NGX_LOG_INFO, op->log, 0,
+                          "metadata %s refused, the metadata store is not "
+                          "available", ngx_iv_mongo_name(kind));
+        }
+
+        ngx_iv_metadata_refuse(op, NGX_IV_METADATA_UNAVAILABLE);
+        return NULL;
+    }
+
+    st->job = ngx_iv_job_create(sizeof(ngx_iv_metadata_work_t), md->log);
+    if (st->job == NULL) {
+        ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
+        return NULL;
+    }
+
+    st->job->run = ngx_iv_metadata_run;
+    st->job->done = ngx_iv_metadata_done;
+    st->job->data = op;
+
+    work = st->job->ctx;
+
+    work->metadata = md;
+    work->call.mongo = md->mongo;
+    work->call.pool = st->job->pool;
+    work->call.kind = kind;
+
+    return &work->call;
+}
+
+
+static void
+ngx_iv_metadata_post(ngx_iv_metadata_op_t *op)
+{
+    ngx_int_t                 rc;
+    ngx_iv_queue_t           *queue;
+    ngx_iv_metadata_t        *md;
+    ngx_iv_metadata_work_t   *work;
+    ngx_iv_metadata_state_t  *st;
+
+    st = op->state;
+    md = op->metadata;
+    work = st->job->ctx;
+
+    queue = (work->call.kind < NGX_IV_MONGO_INSERT) ? md->read : md->write;
+
+    rc = ngx_iv_job_post(st->job, queue);
+
+    if (rc == NGX_OK) {
+        md->active++;
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, op->log, 0,
+                  "metadata %s refused, its queue is full: %ui calls wait",
+                  ngx_iv_mongo_name(work->call.kind), queue->active);
+
+    ngx_iv_zone_add(md->zone, NGX_IV_COUNT_OVERLOADED, 1);
+    ngx_iv_metadata_refuse(op, NGX_IV_OVERLOADED);
+}
+
+
+/* the handler is never called from within the starting call */
+
+static void
+ngx_iv_metadata_refuse(ngx_iv_metadata_op_t *op, ngx_int_t code)
+{
+    ngx_iv_metadata_state_t  *st;
+
+    st = op->state;
+
+    if (st->job) {
+        ngx_iv_job_release(st->job);
+        st->job = NULL;
+    }
+
+    op->code = code;
+
+    ngx_post_event(&st->refused, &ngx_posted_events);
+}
+
+
+static void
+ngx_iv_metadata_refused(ngx_event_t *ev)
+{
+    ngx_iv_metadata_op_t     *op;
+    ngx_iv_metadata_state_t  *st;
+
+    op = ev->data;
+    st = op->state;
+
+    st->busy = 0;
+    op->time = 0;
+    op->handler(op);
+}
+
+
+static void
+ngx_iv_metadata_run(void *ctx, ngx_log_t *log)
+{
+    ngx_iv_metadata_work_t  *work = ctx;
+
+    ngx_iv_mongo_run(&work->call);
+}
+
+
+static void
+ngx_iv_metadata_done(ngx_iv_job_t *job)
+{
+    ngx_iv_metadata_t        *md;
+    ngx_iv_metadata_op_t     *op;
+    ngx_iv_metadata_work_t   *work;
+    ngx_iv_metadata_state_t  *st;
+
+    op = job->data;
+    work = job->ctx;
+    md = work->metadata;
+
+    md->active--;
+
+    ngx_iv_metadata_learn(md, &work->call, op ? op->log : md->log);
+
+    if (op == NULL) {
+        ngx_iv_job_release(job);
+        return;
+    }
+
+    st = op->state;
+    st->job = NULL;
+    st->busy = 0;
+
+    op->time = ngx_current_msec - st->start;
+    op->code = work->call.code;
+    op->unknown = work->call.unknown;
+    op->count = work->call.count;
+    op->fence = work->call.fence;
+
+    if (op->code == NGX_OK
+        && ngx_iv_metadata_result(op, &work->call) != NGX_OK)
+    {
+        op->code = NGX_IV_INTERNAL;
+    }
+
+    ngx_iv_job_release(job);
+
+    op->handler(op);
+}
+
+
+/* what any call tells about the server */
+
+static void
+ngx_iv_metadata_learn(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call,
+    ngx_log_t *log)
+{
+    ngx_iv_metadata_log_failure(call, log);
+
+    if (call->message[0]) {
+        ngx_iv_zone_add(md->zone, NGX_IV_COUNT_METADATA_ERRORS, 1);
+    }
+
+    if (call->kind == NGX_IV_MONGO_LEASE) {
+        md->holder.len = 0;
+
+        if (call->count && call->holder.len <= sizeof(md->holder_buf)) {
+            md->holder.len = call->holder.len;
+            md->holder.data = md->holder_buf;
+            ngx_memcpy(md->holder_buf, call->holder.data, call->holder.len);
+        }
+    }
+
+    if (call->down) {
+        md->refused = 0;
+
+        if (ngx_iv_zone_breaker_open(md->zone, ngx_iv_metadata_now())) {
+            ngx_log_error(NGX_LOG_WARN, md->log, 0,
+                          "metadata store is not available, calls are "
+                          "refused until it is back");
+        }
+
+        return;
+    }
+
+    if (call->code != NGX_IV_OVERLOADED
+        && ngx_iv_zone_breaker_close(md->zone))
+    {
+        ngx_log_error(NGX_LOG_NOTICE, md->log, 0,
+                      "metadata store is available again");
+    }
+}
+
+
+static void
+ngx_iv_metadata_log_failure(ngx_iv_mongo_call_t *call, ngx_log_t *log)
+{
+    u_char      hex[2 * NGX_IV_ID_LEN];
+    ngx_str_t   id;
+    ngx_uint_t  i;
+
+    if (call->message[0] == '\0') {
+        return;
+    }
+
+    for (i = 0; i < NGX_IV_ID_LEN && call->id[i] == 0; i++) { /* void */ }
+
+    if (i == NGX_IV_ID_LEN) {
+        ngx_log_error(NGX_LOG_ERR, log, 0, "metadata %s failed: %s",
+                      ngx_iv_mongo_name(call->kind), call->message);
+        return;
+    }
+
+    id.len = sizeof(hex);
+    id.data = hex;
+    (void) ngx_iv_hex(hex, call->id, NGX_IV_ID_LEN);
+
+    ngx_log_error(NGX_LOG_ERR, log, 0, "metadata %s of image %V failed%s: %s",
+                  ngx_iv_mongo_name(call->kind), &id,
+                  call->unknown ? ", it may have been applied" : "",
+                  call->message);
+}
+
+
+static ngx_int_t
+ngx_iv_metadata_result(ngx_iv_metadata_op_t *op, ngx_iv_mongo_call_t *call)
+{
+    if (call->kind == NGX_IV_MONGO_GET) {
+        op->document = ngx_palloc(op->pool, sizeof(ngx_iv_document_t));
+        if (op->document == NULL) {
+            return NGX_ERROR;
+        }
+
+        return ngx_iv_document_copy(op->pool, op->document, &call->document);
+    }
+
+    if (call->kind == NGX_IV_MONGO_SWEEP_FIRST
+        || call->kind == NGX_IV_MONGO_SWEEP_SECOND)
+    {
+        return ngx_iv_metadata_result_refs(op, call);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_iv_metadata_result_refs(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_call_t *call)
+{
+    ngx_uint_t              i;
+    ngx_iv_metadata_ref_t  *ref;
+
+    if (call->nrefs == 0) {
+        return NGX_OK;
+    }
+
+    op->refs = ngx_palloc(op->pool,
+                          call->nrefs * sizeof(ngx_iv_metadata_ref_t));
+    if (op->refs == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < call->nrefs; i++) {
+        ref = &op->refs[i];
+        *ref = call->refs[i];
+
+        if (ngx_iv_document_copy_str(op->pool, &ref->key, &call->refs[i].key)
+            != NGX_OK
+            || ngx_iv_document_copy_str(op->pool, &ref->storage,
+                                        &call->refs[i].storage)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    op->nrefs = call->nrefs;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_iv_metadata_by_id(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
+    const u_char *id)
+{
+    ngx_iv_mongo_call_t  *call;
+
+    call = ngx_iv_metadata_begin(op, kind);
+    if (call == NULL) {
+        return;
+    }
+
+    ngx_memcpy(call->id, id, NGX_IV_ID_LEN);
+    ngx_iv_metadata_post(op);
+}
+
+
+static void
+ngx_iv_metadata_with_document(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_kind_e kind, const ngx_iv_document_t *doc)
+{
+    ngx_iv_mongo_call_t  *call;
+
+    call = ngx_iv_metadata_begin(op, kind);
+    if (call == NULL) {
+        return;
+    }
+
+    ngx_memcpy(call->id, doc->id, NGX_IV_ID_LEN);
+
+    if (ngx_iv_document_copy(call->pool, &call->document, doc) != NGX_OK) {
+        ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
+        return;
+    }
+
+    ngx_iv_metadata_post(op);
+}
+
+
+void
+ngx_iv_metadata_get(ngx_iv_metadata_op_t *op, const u_char id[NGX_IV_ID_LEN])
+{
+    ngx_iv_metadata_by_id(op, NGX_IV_MONGO_GET, id);
+}
+
+
+void
+ngx_iv_metadata_insert(ngx_iv_metadata_op_t *op, const ngx_iv_document_t *doc)
+{
+    ngx_iv_metadata_with_document(op, NGX_IV_MONGO_INSERT, doc);
+}
+
+
+void
+ngx_iv_metadata_touch(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN])
+{
+    ngx_iv_metadata_by_id(op, NGX_IV_MONGO_TOUCH, id);
+}
+
+
+void
+ngx_iv_metadata_ready(ngx_iv_metadata_op_t *op, const ngx_iv_document_t *doc)
+{
+    ngx_iv_metadata_with_document(op, NGX_IV_MONGO_READY, doc);
+}
+
+
+void
+ngx_iv_metadata_fail(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN], const char *why)
+{
+    ngx_iv_mongo_call_t  *call;
+
+    call = ngx_iv_metadata_begin(op, NGX_IV_MONGO_FAIL);
+    if (call == NULL) {
+        return;
+    }
+
+    ngx_memcpy(call->id, id, NGX_IV_ID_LEN);
+    (void) ngx_cpystrn(call->why, (u_char *) why, NGX_IV_MONGO_WHY_LEN);
+
+    ngx_iv_metadata_post(op);
+}
+
+
+void
+ngx_iv_metadata_lease(ngx_iv_metadata_op_t *op, const ngx_str_t *holder,
+    ngx_msec_t ttl)
+{
+    ngx_iv_mongo_call_t  *call;
+
+    call = ngx_iv_metadata_begin(op, NGX_IV_MONGO_LEASE);
+    if (call == NULL) {
+        return;
+    }
+
+    call->ttl = ttl;
+
+    if (ngx_iv_document_copy_str(call->pool, &call->holder, holder) != NGX_OK)
+    {
+        ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
+        return;
+    }
+
+    ngx_iv_metadata_post(op);
+}
+
+
+void
+ngx_iv_metadata_sweep_stale(ngx_iv_metadata_op_t *op, ngx_msec_t stale,
+    ngx_uint_t limit)
+{
+    ngx_iv_metadata_list(op, NGX_IV_MONGO_SWEEP_STALE, NULL, stale, limit);
+}
+
+
+void
+ngx_iv_metadata_sweep_first(ngx_iv_metadata_op_t *op,
+    const ngx_iv_metadata_ref_t *after, ngx_uint_t limit)
+{
+    ngx_iv_metadata_list(op, NGX_IV_MONGO_SWEEP_FIRST, after, 0, limit);
+}
+
+
+void
+ngx_iv_metadata_sweep_second(ngx_iv_metadata_op_t *op,
+    const ngx_iv_metadata_ref_t *after, ngx_msec_t stale, ngx_uint_t limit)
+{
+    ngx_iv_metadata_list(op, NGX_IV_MONGO_SWEEP_SECOND, after, stale, limit);
+}
+
+
+static void
+ngx_iv_metadata_list(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
+    const ngx_iv_metadata_ref_t *after, ngx_msec_t stale, ngx_uint_t limit)
+{
+    ngx_iv_mongo_call_t  *call;
+
+    call = ngx_iv_metadata_begin(op, kind);
+    if (call == NULL) {
+        return;
+    }
+
+    call->ttl = stale;
+    call->limit = limit;
+
+    if (kind == NGX_IV_MONGO_SWEEP_STALE) {
+        (void) ngx_cpystrn(call->why, (u_char *) "the upload broke off",
+                           NGX_IV_MONGO_WHY_LEN);
+    }
+
+    if (after) {
+        ngx_memcpy(call->after_id, after->id, NGX_IV_ID_LEN);
+        call->after = after->deleted_at;
+    }
+
+    ngx_iv_metadata_post(op);
+}
+
+
+void
+ngx_iv_metadata_object_deleted(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN])
+{
+    ngx_iv_metadata_by_id(op, NGX_IV_MONGO_OBJECT_DELETED, id);
+}
+
+
+void
+ngx_iv_metadata_remove(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN])
+{
+    ngx_iv_metadata_by_id(op, NGX_IV_MONGO_REMOVE, id);
+}
+
+
+/*
+ * Building an index may take longer than a call: the socket's timeout then
+ * says nothing about the server, thus the breaker is left alone.  The server
+ * goes on building, and a later try finds the index.
+ */
+
+static void
+ngx_iv_metadata_indexes(ngx_event_t *ev)
+{
+    ngx_iv_job_t            *job;
+    ngx_iv_metadata_t       *md;
+    ngx_iv_metadata_work_t  *work;
+
+    md = ev->data;
+
+    job = ngx_iv_job_create(sizeof(ngx_iv_metadata_work_t), md->log);
+    if (job == NULL) {
+        ngx_iv_metadata_indexes_again(md);
+        return;
+    }
+
+    job->run = ngx_iv_metadata_run;
+    job->done = ngx_iv_metadata_indexes_done;
+
+    work = job->ctx;
+
+    work->metadata = md;
+    work->call.mongo = md->mongo;
+    work->call.pool = job->pool;
+    work->call.kind = NGX_IV_MONGO_INDEXES;
+
+    if (ngx_iv_job_post(job, md->write) != NGX_OK) {
+        ngx_iv_job_release(job);
+        ngx_iv_metadata_indexes_again(md);
+        return;
+    }
+
+    md->active++;
+}
+
+
+static void
+ngx_iv_metadata_indexes_done(ngx_iv_job_t *job)
+{
+    ngx_int_t                code;
+    ngx_iv_metadata_t       *md;
+    ngx_iv_metadata_work_t  *work;
+
+    work = job->ctx;
+    md = work->metadata;
+    code = work->call.code;
+
+    md->active--;
+
+    ngx_iv_metadata_log_failure(&work->call, md->log);
+    ngx_iv_job_release(job);
+
+    if (code != NGX_OK) {
+        ngx_iv_metadata_indexes_again(md);
+    }
+}
+
+
+static void
+ngx_iv_metadata_indexes_again(ngx_iv_metadata_t *md)
+{
+    if (ngx_exiting || ngx_terminate || ngx_quit) {
+        return;
+    }
+
+    ngx_add_timer(&md->indexes, md->pause);
+
+    md->pause = ngx_min(md->pause * 2, NGX_IV_METADATA_RETRY_MAX);
+}
+
+
+static int64_t
+ngx_iv_metadata_now(void)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (int64_t) tp->sec * 1000 + tp->msec;
+}

@@ -1,0 +1,83 @@
+/*
+ * The calls to MongoDB: synchronous, for threads; the only file that knows the
+ * driver.  Needs no event loop and writes no log of its own: what went wrong is
+ * in the call, what the driver itself says goes to the log of
+ * ngx_iv_mongo_create().
+ */
+
+#ifndef NGX_IV_MONGO_H
+#define NGX_IV_MONGO_H
+
+#include "metadata/ngx_iv_metadata.h"
+
+#define NGX_IV_MONGO_MESSAGE_LEN  512
+#define NGX_IV_MONGO_WHY_LEN      128
+
+
+typedef struct ngx_iv_mongo_s  ngx_iv_mongo_t;
+
+typedef enum {
+    NGX_IV_MONGO_GET = 0,
+    NGX_IV_MONGO_SWEEP_FIRST,
+    NGX_IV_MONGO_SWEEP_SECOND,
+
+    /* from here on: writes */
+    NGX_IV_MONGO_INSERT,
+    NGX_IV_MONGO_TOUCH,
+    NGX_IV_MONGO_READY,
+    NGX_IV_MONGO_FAIL,
+    NGX_IV_MONGO_LEASE,
+    NGX_IV_MONGO_LEASE_RELEASE,
+    NGX_IV_MONGO_SWEEP_STALE,
+    NGX_IV_MONGO_OBJECT_DELETED,
+    NGX_IV_MONGO_REMOVE,
+    NGX_IV_MONGO_INDEXES,
+
+    NGX_IV_MONGO_LAST
+} ngx_iv_mongo_kind_e;
+
+
+typedef struct {
+    ngx_iv_mongo_t         *mongo;
+    ngx_pool_t             *pool;       /* for the results */
+    ngx_iv_mongo_kind_e     kind;
+
+    u_char                  id[NGX_IV_ID_LEN];
+    ngx_iv_document_t       document;   /* insert, ready; get: the result */
+    u_char                  why[NGX_IV_MONGO_WHY_LEN];
+    ngx_str_t               holder;
+    ngx_msec_t              ttl;        /* lease; sweeps: stale */
+    ngx_uint_t              limit;
+    u_char                  after_id[NGX_IV_ID_LEN];
+    int64_t                 after;      /* 0: from the beginning */
+
+    /* results as in ngx_iv_metadata_op_t */
+    ngx_int_t               code;
+    ngx_iv_metadata_ref_t  *refs;
+    ngx_uint_t              nrefs;
+    ngx_uint_t              count;
+    int64_t                 fence;
+    unsigned                unknown:1;
+    unsigned                down:1;     /* no server: open the breaker */
+
+    /* what to log at error, empty: nothing */
+    u_char                  message[NGX_IV_MONGO_MESSAGE_LEN];
+} ngx_iv_mongo_call_t;
+
+
+/* for the configuration: NULL if the URI is good, else a static message.
+ * *database is in the pool, empty if the URI names none */
+const char *ngx_iv_mongo_check_uri(ngx_pool_t *pool, const ngx_str_t *uri,
+    ngx_str_t *database);
+
+/* connects to nothing yet.  NULL: *error (static) says why */
+ngx_iv_mongo_t *ngx_iv_mongo_create(const ngx_iv_metadata_conf_t *conf,
+    ngx_log_t *log, const char **error);
+void ngx_iv_mongo_destroy(ngx_iv_mongo_t *mongo);
+
+void ngx_iv_mongo_run(ngx_iv_mongo_call_t *call);
+
+const char *ngx_iv_mongo_name(ngx_iv_mongo_kind_e kind);
+
+
+#endif

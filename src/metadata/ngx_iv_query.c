@@ -1,0 +1,406 @@
+#include "metadata/ngx_iv_query.h"
+#include "metadata/ngx_iv_document.h"
+
+
+typedef struct {
+    const char  *name;
+    const char  *keys[6];       /* ascending, with "-" before it: descending */
+    bool         sparse;
+} ngx_iv_query_index_t;
+
+
+static bson_t *ngx_iv_query_older(bson_t *filter, const char *field,
+    ngx_msec_t age);
+static bson_t *ngx_iv_query_after(bson_t *filter,
+    const ngx_iv_mongo_call_t *call);
+static bson_t *ngx_iv_query_insert(const ngx_iv_mongo_call_t *call);
+static bson_t *ngx_iv_query_ready(const ngx_iv_mongo_call_t *call);
+static bson_t *ngx_iv_query_lease(const ngx_iv_mongo_call_t *call);
+
+
+/* named as the server names them by default, so that an index that was made
+ * by hand is found to be the same */
+
+static const ngx_iv_query_index_t  ngx_iv_query_indexes[] = {
+
+    { "userId_1_status_1_metadata.uploadedAt_-1__id_-1",
+      { "userId", "status", "-metadata.uploadedAt", "-_id", NULL }, false },
+
+    { "userId_1_status_1_size_1__id_1",
+      { "userId", "status", "size", "_id", NULL }, false },
+
+    { "userId_1_status_1_originalName_1__id_1",
+      { "userId", "status", "originalName", "_id", NULL }, false },
+
+    { "userId_1_status_1_metadata.tags_1_metadata.uploadedAt_-1__id_-1",
+      { "userId", "status", "metadata.tags", "-metadata.uploadedAt", "-_id",
+        NULL }, false },
+
+    { "status_1_updatedAt_1", { "status", "updatedAt", NULL }, false },
+
+    { "access.expiresAt_1", { "access.expiresAt", NULL }, true },
+
+    { "deletedAt_1", { "deletedAt", NULL }, true }
+};
+
+
+bson_t *
+ngx_iv_query_filter(const ngx_iv_mongo_call_t *call)
+{
+    bson_t      *filter;
+    bson_oid_t   oid;
+
+    bson_oid_init_from_data(&oid, call->id);
+
+    switch (call->kind) {
+
+    case NGX_IV_MONGO_TOUCH:
+    case NGX_IV_MONGO_READY:
+    case NGX_IV_MONGO_FAIL:
+        return BCON_NEW("_id", BCON_OID(&oid),
+                        "status", BCON_UTF8("uploading"));
+
+    case NGX_IV_MONGO_LEASE:
+        return BCON_NEW("_id", BCON_UTF8("sweep"));
+
+    case NGX_IV_MONGO_LEASE_RELEASE:
+        filter = BCON_NEW("_id", BCON_UTF8("sweep"));
+        (void) bson_append_utf8(filter, "holder", -1,
+                                (char *) call->holder.data,
+                                (int) call->holder.len);
+        return filter;
+
+    /* documents of other writers have no storage: they are left alone */
+
+    case NGX_IV_MONGO_SWEEP_STALE:
+        filter = BCON_NEW("status", BCON_UTF8("uploading"),
+                          "r2Key", "{", "$type", BCON_UTF8("string"), "}",
+                          "storage", "{", "$type", BCON_UTF8("string"), "}",
+                          "updatedAt", "{", "$type", BCON_UTF8("date"), "}");
+        return ngx_iv_query_older(filter, "$updatedAt", call->ttl);
+
+    case NGX_IV_MONGO_SWEEP_FIRST:
+        filter = BCON_NEW("status", BCON_UTF8("error"),
+                          "r2Key", "{", "$type", BCON_UTF8("string"), "}",
+                          "storage", "{", "$type", BCON_UTF8("string"), "}",
+                          "deletedAt", "{", "$type", BCON_UTF8("date"), "}",
+                          "objectDeletedAt", "{", "$exists",
+                              BCON_BOOL(false), "}");
+        return ngx_iv_query_after(filter, call);
+
+    case NGX_IV_MONGO_SWEEP_SECOND:
+        filter = BCON_NEW("status", BCON_UTF8("error"),
+                          "r2Key", "{", "$type", BCON_UTF8("string"), "}",
+                          "storage", "{", "$type", BCON_UTF8("string"), "}",
+                          "deletedAt", "{", "$type", BCON_UTF8("date"), "}",
+                          "objectDeletedAt", "{", "$type",
+                              BCON_UTF8("date"), "}");
+        return ngx_iv_query_after(ngx_iv_query_older(filter,
+                                                     "$objectDeletedAt",
+                                                     call->ttl),
+                                  call);
+
+    case NGX_IV_MONGO_OBJECT_DELETED:
+        return BCON_NEW("_id", BCON_OID(&oid),
+                        "status", BCON_UTF8("error"),
+                        "deletedAt", "{", "$exists", BCON_BOOL(true), "}",
+                        "objectDeletedAt", "{", "$exists", BCON_BOOL(false),
+                        "}");
+
+    case NGX_IV_MONGO_REMOVE:
+        return BCON_NEW("_id", BCON_OID(&oid),
+                        "status", BCON_UTF8("error"),
+                        "deletedAt", "{", "$exists", BCON_BOOL(true), "}",
+                        "objectDeletedAt", "{", "$exists", BCON_BOOL(true),
+                        "}");
+
+    default:
+        return BCON_NEW("_id", BCON_OID(&oid));
+    }
+}
+
+
+/* by the server's clock: those of the nodes may differ */
+
+static bson_t *
+ngx_iv_query_older(bson_t *filter, const char *field, ngx_msec_t age)
+{
+    BCON_APPEND(filter,
+                "$expr", "{",
+                    "$lt", "[",
+                        BCON_UTF8(field),
+                        "{", "$subtract", "[",
+                            BCON_UTF8("$$NOW"), BCON_INT64((int64_t) age),
+                        "]", "}",
+                    "]",
+                "}");
+
+    return filter;
+}
+
+
+static bson_t *
+ngx_iv_query_after(bson_t *filter, const ngx_iv_mongo_call_t *call)
+{
+    bson_oid_t   oid;
+
+    if (call->after == 0) {
+        return filter;
+    }
+
+    bson_oid_init_from_data(&oid, call->after_id);
+
+    BCON_APPEND(filter,
+                "$or", "[",
+                    "{", "deletedAt", "{",
+                        "$gt", BCON_DATE_TIME(call->after),
+                    "}", "}",
+                    "{", "deletedAt", BCON_DATE_TIME(call->after),
+                        "_id", "{", "$gt", BCON_OID(&oid), "}",
+                    "}",
+                "]");
+
+    return filter;
+}
+
+
+bson_t *
+ngx_iv_query_list(const ngx_iv_mongo_call_t *call)
+{
+    return BCON_NEW("limit", BCON_INT64((int64_t) call->limit),
+                    "sort", "{",
+                        "deletedAt", BCON_INT32(1), "_id", BCON_INT32(1),
+                    "}",
+                    "projection", "{",
+                        "r2Key", BCON_INT32(1),
+                        "storage", BCON_INT32(1),
+                        "deletedAt", BCON_INT32(1),
+                    "}");
+}
+
+
+void
+ngx_iv_query_among(bson_t *filter, const ngx_iv_mongo_call_t *call)
+{
+    char         buf[16];
+    bson_t       sub, in;
+    const char  *index;
+    bson_oid_t   oid;
+    ngx_uint_t   i;
+
+    (void) bson_append_document_begin(filter, "_id", -1, &sub);
+    (void) bson_append_array_begin(&sub, "$in", -1, &in);
+
+    for (i = 0; i < call->nrefs; i++) {
+        bson_oid_init_from_data(&oid, call->refs[i].id);
+        (void) bson_uint32_to_string((uint32_t) i, &index, buf, sizeof(buf));
+        (void) bson_append_oid(&in, index, -1, &oid);
+    }
+
+    (void) bson_append_array_end(&sub, &in);
+    (void) bson_append_document_end(filter, &sub);
+}
+
+
+bson_t *
+ngx_iv_query_update(const ngx_iv_mongo_call_t *call)
+{
+    switch (call->kind) {
+
+    case NGX_IV_MONGO_INSERT:
+        return ngx_iv_query_insert(call);
+
+    case NGX_IV_MONGO_READY:
+        return ngx_iv_query_ready(call);
+
+    case NGX_IV_MONGO_FAIL:
+    case NGX_IV_MONGO_SWEEP_STALE:
+        return BCON_NEW("$set", "{",
+                            "status", BCON_UTF8("error"),
+                            "error", BCON_UTF8((char *) call->why),
+                        "}",
+                        "$currentDate", "{",
+                            "deletedAt", BCON_BOOL(true),
+                            "updatedAt", BCON_BOOL(true),
+                        "}");
+
+    case NGX_IV_MONGO_LEASE:
+        return ngx_iv_query_lease(call);
+
+    case NGX_IV_MONGO_LEASE_RELEASE:
+        return BCON_NEW("$unset", "{",
+                            "holder", BCON_UTF8(""),
+                            "renewedAt", BCON_UTF8(""),
+                        "}");
+
+    case NGX_IV_MONGO_OBJECT_DELETED:
+        return BCON_NEW("$currentDate", "{",
+                            "objectDeletedAt", BCON_BOOL(true),
+                            "updatedAt", BCON_BOOL(true),
+                        "}");
+
+    default:
+        return BCON_NEW("$currentDate", "{",
+                            "updatedAt", BCON_BOOL(true),
+                        "}");
+    }
+}
+
+
+static bson_t *
+ngx_iv_query_insert(const ngx_iv_mongo_call_t *call)
+{
+    bson_t     *update, set;
+    ngx_int_t   rc;
+
+    update = BCON_NEW("$currentDate", "{",
+                          "updatedAt", BCON_BOOL(true),
+                      "}");
+
+    (void) bson_append_document_begin(update, "$setOnInsert", -1, &set);
+    rc = ngx_iv_document_append(&set, &call->document);
+    (void) bson_append_document_end(update, &set);
+
+    if (rc != NGX_OK) {
+        bson_destroy(update);
+        return NULL;
+    }
+
+    return update;
+}
+
+
+static bson_t *
+ngx_iv_query_ready(const ngx_iv_mongo_call_t *call)
+{
+    bson_t     *update, set;
+    ngx_int_t   rc;
+
+    update = BCON_NEW("$currentDate", "{",
+                          "updatedAt", BCON_BOOL(true),
+                      "}");
+
+    (void) bson_append_document_begin(update, "$set", -1, &set);
+    (void) bson_append_utf8(&set, "status", -1, "ready", -1);
+    rc = ngx_iv_document_append_result(&set, &call->document);
+    (void) bson_append_document_end(update, &set);
+
+    if (rc != NGX_OK) {
+        bson_destroy(update);
+        return NULL;
+    }
+
+    return update;
+}
+
+
+/*
+ * One step by the server's clock: whoever holds the lease keeps it, a free or
+ * expired one is taken with the next number, another's stays as it is.
+ */
+
+static bson_t *
+ngx_iv_query_lease(const ngx_iv_mongo_call_t *call)
+{
+    char    *holder;
+    bson_t  *mine, *next, *take, *update;
+
+    holder = bson_strndup((char *) call->holder.data, call->holder.len);
+
+    mine = BCON_NEW("$eq", "[",
+                        BCON_UTF8("$holder"),
+                        "{", "$literal", BCON_UTF8(holder), "}",
+                    "]");
+
+    /* a date that lacks is less than any */
+
+    take = BCON_NEW("$or", "[",
+                        BCON_DOCUMENT(mine),
+                        "{", "$lt", "[",
+                            BCON_UTF8("$renewedAt"),
+                            "{", "$subtract", "[",
+                                BCON_UTF8("$$NOW"),
+                                BCON_INT64((int64_t) call->ttl),
+                            "]", "}",
+                        "]", "}",
+                    "]");
+
+    next = BCON_NEW("$add", "[",
+                        "{", "$ifNull", "[",
+                            BCON_UTF8("$fence"), BCON_INT64(0),
+                        "]", "}",
+                        "{", "$cond", "[",
+                            BCON_DOCUMENT(mine), BCON_INT64(0), BCON_INT64(1),
+                        "]", "}",
+                    "]");
+
+    update = BCON_NEW("0", "{", "$set", "{",
+                          "holder", "{", "$cond", "[",
+                              BCON_DOCUMENT(take),
+                              "{", "$literal", BCON_UTF8(holder), "}",
+                              BCON_UTF8("$holder"),
+                          "]", "}",
+                          "renewedAt", "{", "$cond", "[",
+                              BCON_DOCUMENT(take),
+                              BCON_UTF8("$$NOW"),
+                              BCON_UTF8("$renewedAt"),
+                          "]", "}",
+                          "fence", "{", "$cond", "[",
+                              BCON_DOCUMENT(take),
+                              BCON_DOCUMENT(next),
+                              BCON_UTF8("$fence"),
+                          "]", "}",
+                      "}", "}");
+
+    bson_destroy(next);
+    bson_destroy(take);
+    bson_destroy(mine);
+    bson_free(holder);
+
+    return update;
+}
+
+
+bson_t *
+ngx_iv_query_index(const char *collection, ngx_uint_t n)
+{
+    bson_t                       *command, list, spec, keys;
+    const char                   *key;
+    ngx_uint_t                    i;
+    const ngx_iv_query_index_t   *index;
+
+    if (n >= sizeof(ngx_iv_query_indexes) / sizeof(ngx_iv_query_indexes[0])) {
+        return NULL;
+    }
+
+    index = &ngx_iv_query_indexes[n];
+
+    command = BCON_NEW("createIndexes", BCON_UTF8(collection));
+
+    (void) bson_append_array_begin(command, "indexes", -1, &list);
+    (void) bson_append_document_begin(&list, "0", -1, &spec);
+    (void) bson_append_document_begin(&spec, "key", -1, &keys);
+
+    for (i = 0; index->keys[i]; i++) {
+        key = index->keys[i];
+
+        if (key[0] == '-') {
+            (void) bson_append_int32(&keys, key + 1, -1, -1);
+
+        } else {
+            (void) bson_append_int32(&keys, key, -1, 1);
+        }
+    }
+
+    (void) bson_append_document_end(&spec, &keys);
+    (void) bson_append_utf8(&spec, "name", -1, index->name, -1);
+
+    if (index->sparse) {
+        (void) bson_append_bool(&spec, "sparse", -1, true);
+    }
+
+    (void) bson_append_document_end(&list, &spec);
+    (void) bson_append_array_end(command, &list);
+
+    return command;
+}
