@@ -272,7 +272,13 @@ ngx_iv_upload_abandon(ngx_iv_upload_t *u)
     st->caller = 0;
     st->answered = 1;
 
-    if (st->ring->filled < st->ring->size && st->fault == 0) {
+    /* before the key is made there is nothing to go on with: it is the caller
+     * who makes it */
+
+    if ((st->ring->filled < st->ring->size
+         || st->phase == NGX_IV_UPLOAD_SNIFF)
+        && st->fault == 0)
+    {
         st->fault = NGX_IV_LENGTH_MISMATCH;
         st->fault_why = "the client went away";
     }
