@@ -151,6 +151,7 @@ iv_mirror() {
 # IV_APT: options for an apt of its own in directory $1, with lists, cache and
 # sources.list there, that needs no rights and leaves the system's alone
 iv_private_apt() {
+    # shellcheck disable=SC2034
     IV_APT=(-o "Dir::Etc::SourceList=$1/sources.list"
             -o Dir::Etc::SourceParts=/dev/null
             -o "Dir::State::Lists=$1/lists" -o "Dir::Cache=$1/cache"
