@@ -47,16 +47,25 @@ typedef struct {
     ngx_thread_pool_t      *read_pool;
     ngx_thread_pool_t      *write_pool;
     ngx_thread_pool_t      *hash_pool;
-    ngx_iv_sweep_conf_t     sweep;
+    ngx_iv_sweep_conf_t     sweep;          /* off: interval 0, stale stays */
     ngx_uint_t              used;           /* an endpoint stands somewhere */
+    ngx_str_t               used_by;        /* the first one's directive, */
+    u_char                 *file;           /* … and where it stands */
+    ngx_uint_t              line;
+    ngx_array_t             gates;          /* ngx_uint_t: storages that an
+                                               image_vault_files serves */
 } ngx_http_image_vault_main_conf_t;
 
 
 typedef struct {
-    ngx_uint_t              endpoint;       /* ngx_http_image_vault_endpoint_e */
-    ngx_uint_t              storage;        /* index; NGX_CONF_UNSET_UINT: none */
-    ngx_str_t               prefix;         /* of the API, no slash at its end */
-    ngx_http_complex_value_t  *id;          /* image_vault_redirect id=, or NULL */
+    ngx_uint_t              endpoint;       /* …_endpoint_e */
+    ngx_uint_t              storage;        /* index; …_UNSET_UINT: none */
+    ngx_str_t               storage_name;   /* until it is looked up */
+    ngx_str_t               directive;      /* of the endpoint, for messages */
+    u_char                 *file;
+    ngx_uint_t              line;
+    ngx_str_t               prefix;         /* of API, files; no slash at end */
+    ngx_http_complex_value_t  *id;          /* redirect's id=, or NULL */
 
     ngx_http_complex_value_t  *owner;
     ngx_http_complex_value_t  *admin;
@@ -68,7 +77,8 @@ typedef struct {
     time_t                  url_expiry;
     time_t                  url_window;
 
-    ngx_http_core_loc_conf_t  *clcf;        /* its own, to merge body limits */
+    off_t                   body_size;      /* client_max_body_size as merged */
+    unsigned                body_set:1;     /* … and it holds in this location */
 } ngx_http_image_vault_loc_conf_t;
 
 
@@ -97,8 +107,8 @@ typedef struct {
     u_char                  id[NGX_IV_ID_LEN];
     ngx_str_t               id_text;        /* 24 lower-case digits */
     ngx_int_t               code;           /* NGX_OK or NGX_IV_* */
-    const char             *result;         /* $image_vault_result; NULL: none yet */
-    ngx_str_t               filename;       /* while the key is being made, and after */
+    const char             *result;         /* $…_result; NULL: none yet */
+    ngx_str_t               filename;       /* once the key is being made */
     ngx_iv_document_t      *document;
     ngx_str_t               url;
     ngx_msec_t              metadata_time;  /* NGX_TIMER_INFINITE: none */
@@ -118,31 +128,23 @@ extern ngx_module_t  ngx_http_image_vault_module;
 
 /* module/ */
 
-/* the request's context, made on first use; NULL: no memory */
+/* the request's context, made on first use; NULL: no memory.  Each subrequest
+ * has its own */
 ngx_http_image_vault_ctx_t *ngx_http_image_vault_ctx(ngx_http_request_t *r);
+/* the same, but NULL if there is none yet */
+ngx_http_image_vault_ctx_t *ngx_http_image_vault_find_ctx(
+    ngx_http_request_t *r);
 
-/* module/…_value.c: "env:NAME", "env:NAME:-default", with `secret` also
- * "file:PATH"; anything else is itself.  The value is a copy in cf->pool.
- * NGX_CONF_OK or NGX_CONF_ERROR, already logged without the value. */
-char *ngx_http_image_vault_value(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_uint_t secret);
-
-/* module/…_storage_block.c: the handler of image_vault_storage */
-char *ngx_http_image_vault_storage_block(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
+/* module/…_storage_block.c */
 /* by name: index, or NGX_ERROR */
 ngx_int_t ngx_http_image_vault_storage_find(
     ngx_http_image_vault_main_conf_t *mcf, const ngx_str_t *name);
 
-/* module/…_key.c: compiles image_vault_key (directive handler), evaluates it */
-char *ngx_http_image_vault_key_directive(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
+/* module/…_key.c: evaluates image_vault_key */
+/* sets ctx->filename (a copy in pool).  NGX_OK, or NGX_ERROR: no memory, or
+ * longer than a key may be (logged) */
 ngx_int_t ngx_http_image_vault_key(ngx_http_request_t *r, ngx_pool_t *pool,
     const ngx_str_t *filename, ngx_str_t *key);
-
-/* module/…_variables.c */
-ngx_int_t ngx_http_image_vault_add_variables(ngx_conf_t *cf);
-
 
 /* http/ */
 
