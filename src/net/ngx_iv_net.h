@@ -33,7 +33,8 @@ typedef struct {
     unsigned        ssl:1;
     unsigned        ssl_verify:1;
     ngx_str_t       ssl_name;       /* SNI and verification; host if empty */
-    ngx_ssl_t      *ssl_ctx;        /* NULL without TLS */
+    ngx_ssl_t      *ssl_ctx;        /* NULL without TLS; sessions are reused if
+                                       it had ngx_ssl_client_session_cache() */
     ngx_addr_t     *addrs;          /* from the start; in the cycle's pool */
     ngx_uint_t      naddrs;
     ngx_resolver_t *resolver;       /* NULL: getaddrinfo in a thread */
@@ -81,7 +82,8 @@ struct ngx_iv_call_s {
     /*
      * Bytes of the body from `offset` on: NGX_OK and *p, *n > 0, valid until
      * more than them was reported sent; NGX_AGAIN: none yet, ngx_iv_call_wake()
-     * follows; NGX_ERROR: give up (NGX_IV_CALL_SOURCE).
+     * follows; NGX_ERROR: give up (NGX_IV_CALL_SOURCE).  The same offset has to
+     * give the same bytes again, and not fewer.
      */
     ngx_int_t     (*source)(ngx_iv_call_t *call, off_t offset, u_char **p,
                             size_t *n);
@@ -102,13 +104,13 @@ struct ngx_iv_call_s {
     unsigned        early:1;        /* answered before the body was sent whole */
     ngx_msec_t      connect_time;
     ngx_msec_t      header_time;
-    ngx_iv_response_t  *response;   /* status and so on */
+    ngx_iv_response_t  *response;   /* status and so on; lives as long as pool */
 
     ngx_pool_t     *pool;           /* the caller's */
     ngx_log_t      *log;            /* the caller's, must live as long */
     ngx_iv_endpoint_t  *endpoint;
 
-    /* the rest is ngx_iv_net.c's own */
+    /* private */
     void           *state;
 };
 

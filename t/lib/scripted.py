@@ -244,7 +244,7 @@ class Verifier:
             raise Refused("AccessDenied", "x-amz-date")
         if not date.startswith(day):
             raise Refused("SignatureDoesNotMatch", "date and scope differ")
-        age = (datetime.datetime.utcnow() - then).total_seconds()
+        age = (utc_now() - then).total_seconds()
         if expires is None:
             if abs(age) > 900:
                 raise Refused("RequestTimeTooSkewed", extra=server_time())
@@ -254,8 +254,12 @@ class Verifier:
             raise Refused("AccessDenied", "Request has expired")
 
 
+def utc_now():
+    return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+
+
 def server_time(offset=0):
-    now = datetime.datetime.utcnow() + datetime.timedelta(seconds=offset)
+    now = utc_now() + datetime.timedelta(seconds=offset)
     return "<ServerTime>%s</ServerTime>" % now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -410,6 +414,8 @@ class Connection(threading.Thread):
                         if n != "authorization"},
             "received": 0, "complete": self.left == 0, "status": 0,
             "sent_100": False, "signature": None, "time": time.time(),
+            "tls": self.server.tls is not None,
+            "tls_reused": bool(getattr(self.sock, "session_reused", False)),
         }
         with self.store.lock:
             self.store.log.append(self.entry)
