@@ -424,8 +424,11 @@ ngx_iv_upload_refuse(ngx_iv_upload_t *u, ngx_int_t code, const char *why)
     u->code = code;
     u->why = why;
 
-    ngx_log_error(NGX_LOG_INFO, u->log, 0, "upload ends with %V%s%s",
-                  &ngx_iv_code(code)->word, why ? ": " : "", why ? why : "");
+    if (!st->caller) {
+        /* nobody else will tell */
+        ngx_log_error(NGX_LOG_INFO, u->log, 0, "upload undone, %V: %s",
+                      &ngx_iv_code(code)->word, why ? why : "no detail");
+    }
 
     st->phase = NGX_IV_UPLOAD_UNDO;
 

@@ -1,0 +1,1075 @@
+/*
+ * The upload's state machine against a metadata store, a storage and threads
+ * that do what the test says, when it says so.
+ *
+ * sources: src/upload/ngx_iv_upload.c src/upload/ngx_iv_upload_stream.c
+ * sources: src/upload/ngx_iv_upload_undo.c src/upload/ngx_iv_upload_check.c
+ * sources: src/base/ngx_iv_str.c src/base/ngx_iv_code.c
+ * sources: src/formats/ngx_iv_hash.c src/formats/ngx_iv_name.c
+ * sources: src/formats/ngx_iv_image.c src/formats/ngx_iv_png.c
+ * sources: src/formats/ngx_iv_jpeg.c
+ * libs: -lcrypto -lz
+ */
+
+#include "iv_test.h"
+#include "upload/ngx_iv_upload_state.h"
+#include <zlib.h>
+
+
+/* nginx's events */
+
+ngx_queue_t             ngx_posted_events;
+ngx_rbtree_t            ngx_event_timer_rbtree;
+
+void
+ngx_rbtree_insert(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
+{
+}
+
+void
+ngx_rbtree_delete(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
+{
+}
+
+
+static void
+turn(void)
+{
+    ngx_queue_t  *q;
+    ngx_event_t  *ev;
+
+    while (!ngx_queue_empty(&ngx_posted_events)) {
+        q = ngx_queue_head(&ngx_posted_events);
+        ev = ngx_queue_data(q, ngx_event_t, queue);
+        ngx_delete_posted_event(ev);
+        ev->handler(ev);
+    }
+}
+
+
+static void
+expire(ngx_event_t *ev)
+{
+    OK(ev->timer_set);
+    ev->timer_set = 0;
+    ev->timedout = 1;
+    ev->handler(ev);
+    turn();
+}
+
+
+/* counters */
+
+static ngx_uint_t  counts[NGX_IV_COUNT_LAST];
+
+void
+ngx_iv_zone_add(ngx_iv_zone_t *zone, ngx_iv_count_e what, ngx_uint_t n)
+{
+    counts[what] += n;
+}
+
+
+/* threads: at most one job */
+
+static ngx_iv_job_t  *job;
+static int            job_posted, job_refused, job_posts;
+
+ngx_iv_job_t *
+ngx_iv_job_create(size_t ctx_size, ngx_log_t *log)
+{
+    ngx_iv_job_t  *j;
+
+    j = calloc(1, sizeof(ngx_iv_job_t));
+    j->ctx = calloc(1, ctx_size);
+
+    return j;
+}
+
+static void
+job_free(ngx_iv_job_t *j)
+{
+    j->destroy(j->ctx);
+    free(j->ctx);
+    free(j);
+}
+
+ngx_int_t
+ngx_iv_job_post(ngx_iv_job_t *j, ngx_iv_queue_t *queue)
+{
+    if (job_refused) {
+        return NGX_BUSY;
+    }
+
+    OK(!job_posted);
+    job = j;
+    job_posted = 1;
+    job_posts++;
+
+    return NGX_OK;
+}
+
+void
+ngx_iv_job_release(ngx_iv_job_t *j)
+{
+    if (job_posted && job == j) {
+        j->released = 1;
+        return;
+    }
+
+    job_free(j);
+}
+
+static void
+thread(void)
+{
+    if (!job_posted) {
+        return;
+    }
+
+    job->run(job->ctx, NULL);
+    job_posted = 0;
+
+    if (job->released) {
+        job_free(job);
+
+    } else {
+        job->done(job);
+    }
+
+    turn();
+}
+
+
+/* the metadata store: operations wait until the test ends them */
+
+typedef enum { NONE, INSERT, TOUCH, READY, FAIL, NOTED } write_e;
+
+static ngx_iv_metadata_op_t  *writes[8];
+static write_e                kinds[8];
+static ngx_uint_t             nwrites;
+static write_e                last_write;
+
+ngx_iv_metadata_op_t *
+ngx_iv_metadata_op_create(ngx_iv_metadata_t *md, ngx_pool_t *pool,
+    ngx_log_t *log)
+{
+    return ngx_pcalloc(pool, sizeof(ngx_iv_metadata_op_t));
+}
+
+static void
+add_write(ngx_iv_metadata_op_t *op, write_e kind)
+{
+    writes[nwrites] = op;
+    kinds[nwrites++] = kind;
+    last_write = kind;
+}
+
+void
+ngx_iv_metadata_insert(ngx_iv_metadata_op_t *op, const ngx_iv_document_t *doc)
+{
+    EQ_INT(doc->status, NGX_IV_STATUS_UPLOADING);
+    OK(doc->key.len != 0);
+    add_write(op, INSERT);
+}
+
+void
+ngx_iv_metadata_touch(ngx_iv_metadata_op_t *op, const u_char id[NGX_IV_ID_LEN])
+{
+    add_write(op, TOUCH);
+}
+
+void
+ngx_iv_metadata_ready(ngx_iv_metadata_op_t *op, const ngx_iv_document_t *doc)
+{
+    EQ_INT(doc->has_checksums, 1);
+    EQ_INT(doc->width, 10);
+    EQ_INT(doc->height, 20);
+    add_write(op, READY);
+}
+
+void
+ngx_iv_metadata_fail(ngx_iv_metadata_op_t *op, const u_char id[NGX_IV_ID_LEN],
+    const char *why)
+{
+    OK(why != NULL);
+    add_write(op, FAIL);
+}
+
+void
+ngx_iv_metadata_object_deleted(ngx_iv_metadata_op_t *op, const u_char id[NGX_IV_ID_LEN])
+{
+    add_write(op, NOTED);
+}
+
+/* ends the oldest of a kind; 0: there is none */
+
+static int
+written(write_e kind, ngx_int_t code, ngx_uint_t unknown)
+{
+    ngx_uint_t             i;
+    ngx_iv_metadata_op_t  *op;
+
+    for (i = 0; i < nwrites; i++) {
+        if (kinds[i] == kind) {
+            op = writes[i];
+            nwrites--;
+            memmove(&writes[i], &writes[i + 1],
+                    (nwrites - i) * sizeof(writes[0]));
+            memmove(&kinds[i], &kinds[i + 1],
+                    (nwrites - i) * sizeof(kinds[0]));
+            op->code = code;
+            op->unknown = unknown;
+            op->time = 1;
+            op->handler(op);
+            turn();
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* the storage: one PUT, one DELETE */
+
+static ngx_iv_storage_op_t  *put, *del;
+static u_char                stored[1024 * 1024];
+static int                   cancelled, woken;
+
+ngx_iv_storage_op_t *
+ngx_iv_storage_op_create(ngx_iv_storage_t *st, ngx_pool_t *pool, ngx_log_t *log)
+{
+    return ngx_pcalloc(pool, sizeof(ngx_iv_storage_op_t));
+}
+
+void
+ngx_iv_storage_put(ngx_iv_storage_op_t *op)
+{
+    put = op;
+}
+
+void
+ngx_iv_storage_wake(ngx_iv_storage_op_t *op)
+{
+    woken++;
+}
+
+void
+ngx_iv_storage_delete(ngx_iv_storage_op_t *op)
+{
+    del = op;
+}
+
+void
+ngx_iv_storage_cancel(ngx_iv_storage_op_t *op)
+{
+    cancelled = 1;
+    put = NULL;
+}
+
+/* sends what there is; the source's last word */
+
+static ngx_int_t
+pump(void)
+{
+    size_t      n;
+    u_char     *p;
+    ngx_int_t   rc;
+
+    for ( ;; ) {
+
+        if (put == NULL || put->sent == put->size) {
+            return NGX_DONE;
+        }
+
+        rc = put->source(put, put->sent, &p, &n);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        memcpy(stored + put->sent, p, n);
+        put->sent += (off_t) n;
+        put->progress(put);
+        turn();
+    }
+}
+
+static void
+put_ends(ngx_int_t code, const char *etag)
+{
+    ngx_iv_storage_op_t  *op;
+
+    op = put;
+    put = NULL;
+
+    op->code = code;
+    op->etag.data = (u_char *) etag;
+    op->etag.len = strlen(etag);
+    op->handler(op);
+    turn();
+}
+
+static void
+del_ends(ngx_int_t code)
+{
+    ngx_iv_storage_op_t  *op;
+
+    op = del;
+    del = NULL;
+
+    op->code = code;
+    op->handler(op);
+    turn();
+}
+
+
+/* an image: a PNG of n bytes, 10 x 20 */
+
+static u_char  image[1024 * 1024];
+
+static u_char *
+be32(u_char *p, uint32_t v)
+{
+    *p++ = (u_char) (v >> 24);
+    *p++ = (u_char) (v >> 16);
+    *p++ = (u_char) (v >> 8);
+    *p++ = (u_char) v;
+
+    return p;
+}
+
+static u_char *
+chunk(u_char *p, const char *type, size_t n)
+{
+    p = be32(p, (uint32_t) n);
+    memcpy(p, type, 4);
+
+    return be32(p + 4 + n, (uint32_t) crc32(0, p, (uInt) n + 4));
+}
+
+static void
+png(size_t n)
+{
+    size_t   i, data;
+    u_char  *p;
+
+    data = n - 8 - 25 - 12 - 12;
+
+    memcpy(image, "\x89PNG\r\n\x1a\n", 8);
+    p = image + 8;
+    memcpy(p + 8, "\0\0\0\x0a\0\0\0\x14\x08\x06\0\0\0", 13);
+    p = chunk(p, "IHDR", 13);
+
+    for (i = 0; i < data; i++) {
+        p[8 + i] = (u_char) (i * 7 + i / 251);
+    }
+
+    p = chunk(p, "IDAT", data);
+    p = chunk(p, "IEND", 0);
+
+    OK((size_t) (p - image) == n);
+}
+
+static const char *
+md5(size_t n)
+{
+    u_char         sum[16], sha[32];
+    ngx_iv_hash_t  h;
+    static char    hex[33];
+
+    OK(ngx_iv_hash_init(&h) == NGX_OK);
+    ngx_iv_hash_update(&h, image, n);
+    ngx_iv_hash_final(&h, sum, sha);
+    ngx_iv_hash_free(&h);
+    *ngx_iv_hex((u_char *) hex, sum, 16) = '\0';
+
+    return hex;
+}
+
+
+/* the caller */
+
+static ngx_iv_upload_t       *u;
+static int                    more, done, gone;
+static ngx_int_t              code;
+static size_t                 fed;
+static ngx_iv_storage_conf_t  conf;
+static ngx_iv_storage_t       storage;
+static ngx_log_t              log;
+
+static ngx_int_t
+cb_key(void *data, ngx_pool_t *pool, const ngx_str_t *filename, ngx_str_t *key)
+{
+    EQ_INT(filename->len, 36 + 4);
+    *key = *filename;
+
+    return NGX_OK;
+}
+
+static void
+cb_more(void *data)
+{
+    more++;
+}
+
+static void
+cb_done(void *data)
+{
+    done++;
+    code = u->code;
+}
+
+static void
+cb_gone(void *data)
+{
+    gone = 1;
+}
+
+/* lost memory is the sanitizer's to find */
+
+static void
+begin(size_t size)
+{
+    ngx_pool_cleanup_t      *cln;
+    ngx_iv_upload_params_t   params;
+
+    ngx_queue_init(&ngx_posted_events);
+    ngx_memzero(counts, sizeof(counts));
+    ngx_memzero(stored, sizeof(stored));
+
+    job = NULL;
+    job_posted = job_refused = job_posts = 0;
+    nwrites = 0;
+    last_write = NONE;
+    put = del = NULL;
+    cancelled = woken = more = done = 0;
+    code = -100;
+    fed = 0;
+
+    ngx_str_set(&conf.name, "s");
+    conf.type = NGX_IV_STORAGE_S3;
+    storage.conf = &conf;
+
+    ngx_memzero(&params, sizeof(params));
+    params.storage = &storage;
+    params.limits.types = NGX_IV_IMAGE_ALL;
+    params.limits.max_pixels = 1000000;
+    params.size = (off_t) size;
+    params.heartbeat = 1000;
+    ngx_str_set(&params.owner, "alice");
+    ngx_str_set(&params.original_name, "photo.png");
+    params.key = cb_key;
+    params.more = cb_more;
+    params.done = cb_done;
+
+    u = ngx_iv_upload_create(&params, &log);
+    OK(u != NULL);
+
+    gone = 0;
+    cln = ngx_pool_cleanup_add(u->pool, 0);
+    cln->handler = cb_gone;
+}
+
+/* bytes into every room there is, up to `to` */
+
+static void
+feed(size_t to)
+{
+    size_t   n;
+    u_char  *p;
+
+    while (fed < to) {
+        n = ngx_iv_upload_room(u, &p);
+        if (n == 0) {
+            return;
+        }
+
+        n = ngx_min(n, ngx_min(to - fed, 5000));
+        memcpy(p, image + fed, n);
+        fed += n;
+        ngx_iv_upload_filled(u, n);
+
+        EQ_INT(done, 0);
+        turn();
+    }
+}
+
+static void
+finish(void)
+{
+    EQ_INT(done, 1);
+    ngx_iv_upload_free(u);
+    turn();
+}
+
+
+static void
+test_small(void)
+{
+    png(1000);
+    begin(1000);
+    feed(999);
+    EQ_INT(last_write, INSERT);
+    OK(put == NULL);
+    feed(1000);
+    OK(put == NULL);
+    written(INSERT, NGX_OK, 0);
+    OK(put != NULL);
+    EQ_INT(put->sha256.len, 64);
+    EQ_INT(job_posts, 0);
+    EQ_INT(pump(), NGX_DONE);
+    EQ_MEM(stored, image, 1000);
+    EQ_INT(done, 0);
+    put_ends(NGX_OK, md5(1000));
+    EQ_INT(done, 0);
+    OK(written(READY, NGX_OK, 0));
+    EQ_INT(code, NGX_OK);
+    EQ_INT(u->document.status, NGX_IV_STATUS_READY);
+    EQ_INT(u->metadata_time, 2);
+    finish();
+    EQ_INT(counts[NGX_IV_COUNT_UPLOADS_CREATED], 1);
+    EQ_INT(counts[NGX_IV_COUNT_UPLOAD_BYTES], 1000);
+    EQ_INT(gone, 1);
+}
+
+
+static void
+test_ring(void)
+{
+    /* fits the ring, hashed by one job */
+
+    png(100000);
+    begin(100000);
+    feed(100000);
+    EQ_INT(fed, 100000);
+    EQ_INT(job_posts, 1);
+    written(INSERT, NGX_OK, 0);
+    OK(put == NULL);
+    thread();
+    OK(put != NULL);
+    EQ_INT(put->sha256.len, 64);
+    EQ_INT(pump(), NGX_DONE);
+    EQ_MEM(stored, image, 100000);
+    put_ends(NGX_OK, md5(100000));
+    written(READY, NGX_OK, 0);
+    EQ_INT(code, NGX_OK);
+    finish();
+    EQ_INT(gone, 1);
+}
+
+
+static void
+big(size_t size)
+{
+    ngx_uint_t  i;
+
+    png(size);
+    begin(size);
+    feed(size);
+    EQ_INT(fed, NGX_IV_UPLOAD_RING);
+    written(INSERT, NGX_OK, 0);
+    OK(put != NULL);
+    EQ_INT(put->sha256.len, 0);
+
+    for (i = 0; i < 1000 && fed < size; i++) {
+        pump();
+        thread();
+        EQ_INT(done, 0);
+
+        if (fed < size) {
+            OK(more > 0);
+            more = 0;
+            feed(size);
+        }
+    }
+
+    OK(fed == size);
+}
+
+
+static void
+test_big(void)
+{
+    size_t  size;
+
+    size = 1000000;
+
+    big(size);
+
+    /* the tail waits for the verdict */
+
+    EQ_INT(pump(), NGX_AGAIN);
+    EQ_INT(put->sent, size - NGX_IV_UPLOAD_BUFFER);
+    EQ_INT(done, 0);
+
+    woken = 0;
+    thread();
+    thread();
+    OK(woken == 1);
+    EQ_INT(pump(), NGX_DONE);
+    EQ_MEM(stored, image, size);
+    put_ends(NGX_OK, md5(size));
+    written(READY, NGX_OK, 0);
+    EQ_INT(code, NGX_OK);
+    finish();
+    EQ_INT(gone, 1);
+}
+
+
+static void
+test_full_queue(void)
+{
+    png(300000);
+    begin(300000);
+    job_refused = 1;
+    feed(300000);
+    written(INSERT, NGX_OK, 0);
+
+    while (fed < 300000) {
+        pump();
+        feed(300000);
+    }
+
+    EQ_INT(pump(), NGX_DONE);
+    EQ_INT(job_posts, 0);
+    EQ_INT(counts[NGX_IV_COUNT_OVERLOADED], 1);
+    put_ends(NGX_OK, md5(300000));
+    written(READY, NGX_OK, 0);
+    EQ_INT(code, NGX_OK);
+    finish();
+    EQ_INT(gone, 1);
+}
+
+
+static void
+test_refused(void)
+{
+    /* not an image: neither database nor storage */
+
+    memset(image, 'x', 1000);
+    begin(500000);
+    feed(1000);
+    EQ_INT(done, 1);
+    EQ_INT(code, NGX_IV_UNSUPPORTED_TYPE);
+    EQ_INT(last_write, NONE);
+    finish();
+    EQ_INT(counts[NGX_IV_COUNT_UPLOADS_REFUSED], 1);
+    EQ_INT(gone, 1);
+
+    /* empty */
+
+    begin(0);
+    EQ_INT(done, 0);
+    turn();
+    OK(code == NGX_IV_UNSUPPORTED_TYPE || code == NGX_IV_CORRUPT_IMAGE);
+    finish();
+    EQ_INT(gone, 1);
+
+    /* a small one, whole at once, with a broken CRC */
+
+    png(1000);
+    image[500] ^= 1;
+    begin(1000);
+    {
+        u_char  *p;
+
+        EQ_INT(ngx_iv_upload_room(u, &p), 1000);
+        memcpy(p, image, 1000);
+        ngx_iv_upload_filled(u, 1000);
+        EQ_INT(done, 0);
+        turn();
+    }
+    EQ_INT(code, NGX_IV_CORRUPT_IMAGE);
+    EQ_INT(last_write, NONE);
+    finish();
+    EQ_INT(gone, 1);
+}
+
+
+static void
+test_corrupt_end(void)
+{
+    png(500000);
+    image[499990] ^= 1;
+    begin(500000);
+    feed(500000);
+    written(INSERT, NGX_OK, 0);
+
+    while (fed < 500000) {
+        pump();
+        thread();
+        feed(500000);
+    }
+
+    pump();
+    EQ_INT(put->sent, 500000 - NGX_IV_UPLOAD_BUFFER);
+
+    while (!cancelled) {
+        OK(job_posted);
+        thread();
+    }
+
+    /* document first, then the object, then the note */
+
+    EQ_INT(done, 0);
+    OK(del == NULL);
+    OK(written(FAIL, NGX_OK, 0));
+    OK(del != NULL);
+    EQ_INT(done, 0);
+    del_ends(NGX_OK);
+    EQ_INT(done, 1);
+    EQ_INT(code, NGX_IV_CORRUPT_IMAGE);
+    EQ_INT(last_write, NOTED);
+    ngx_iv_upload_free(u);
+    turn();
+    EQ_INT(gone, 0);
+    written(NOTED, NGX_OK, 0);
+    EQ_INT(gone, 1);
+}
+
+
+static void
+test_unacknowledged(void)
+{
+    /* the failure could not be written: nothing is deleted */
+
+    big(500000);
+    ngx_iv_upload_fail(u, NGX_IV_TIMEOUT, "slow");
+    turn();
+    OK(cancelled);
+    OK(written(FAIL, NGX_IV_METADATA_UNAVAILABLE, 1));
+    OK(del == NULL);
+    EQ_INT(code, NGX_IV_TIMEOUT);
+    finish();
+    thread();
+    EQ_INT(gone, 1);
+
+    /* the document is ready, by whatever miracle */
+
+    big(500000);
+    ngx_iv_upload_fail(u, NGX_IV_TIMEOUT, "slow");
+    turn();
+    OK(written(FAIL, NGX_IV_CONFLICT, 0));
+    OK(del == NULL);
+    finish();
+    thread();
+    EQ_INT(gone, 1);
+}
+
+
+static void
+test_insert_fails(void)
+{
+    png(1000);
+    begin(1000);
+    feed(1000);
+    written(INSERT, NGX_IV_METADATA_UNAVAILABLE, 1);
+    EQ_INT(code, NGX_IV_METADATA_UNAVAILABLE);
+    EQ_INT(last_write, INSERT);
+    OK(put == NULL);
+    finish();
+    EQ_INT(counts[NGX_IV_COUNT_UPLOADS_FAILED], 1);
+    EQ_INT(gone, 1);
+
+    /* a failure meanwhile waits for it */
+
+    begin(1000);
+    feed(900);
+    ngx_iv_upload_fail(u, NGX_IV_LENGTH_MISMATCH, "short");
+    turn();
+    EQ_INT(done, 0);
+    written(INSERT, NGX_OK, 0);
+    EQ_INT(last_write, FAIL);
+    EQ_INT(done, 0);
+    written(FAIL, NGX_OK, 0);
+    EQ_INT(code, NGX_IV_LENGTH_MISMATCH);
+    OK(del == NULL);
+    finish();
+    EQ_INT(gone, 1);
+}
+
+
+static void
+small_put(void)
+{
+    png(1000);
+    begin(1000);
+    feed(1000);
+    written(INSERT, NGX_OK, 0);
+    pump();
+}
+
+
+static void
+test_commit_fails(void)
+{
+    /* unknown: it may be ready, so nothing is taken back */
+
+    small_put();
+    put_ends(NGX_OK, md5(1000));
+    written(READY, NGX_IV_METADATA_UNAVAILABLE, 1);
+    EQ_INT(code, NGX_IV_METADATA_UNAVAILABLE);
+    EQ_INT(last_write, READY);
+    OK(del == NULL);
+    finish();
+    EQ_INT(gone, 1);
+
+    /* known not to be */
+
+    small_put();
+    put_ends(NGX_OK, md5(1000));
+    written(READY, NGX_IV_OVERLOADED, 0);
+    written(FAIL, NGX_OK, 0);
+    OK(del != NULL);
+    del_ends(NGX_IV_STORAGE_UNAVAILABLE);
+    EQ_INT(code, NGX_IV_OVERLOADED);
+    EQ_INT(last_write, FAIL);
+    finish();
+    EQ_INT(gone, 1);
+
+    /* swept */
+
+    small_put();
+    put_ends(NGX_OK, md5(1000));
+    written(READY, NGX_IV_CONFLICT, 0);
+    written(FAIL, NGX_IV_NOT_FOUND, 0);
+    OK(del == NULL);
+    EQ_INT(code, NGX_IV_STORAGE_UNAVAILABLE);
+    finish();
+    EQ_INT(gone, 1);
+}
+
+
+static void
+test_etag(void)
+{
+    small_put();
+    put_ends(NGX_OK, "d41d8cd98f00b204e9800998ecf8427e");
+    OK(written(FAIL, NGX_OK, 0));
+    del_ends(NGX_OK);
+    EQ_INT(code, NGX_IV_STORAGE_UNAVAILABLE);
+    written(NOTED, NGX_OK, 0);
+    finish();
+    EQ_INT(gone, 1);
+
+    small_put();
+    put->etag_opaque = 1;
+    put_ends(NGX_OK, "x");
+    written(READY, NGX_OK, 0);
+    EQ_INT(code, NGX_OK);
+    finish();
+    EQ_INT(gone, 1);
+}
+
+
+static void
+test_storage_fails(void)
+{
+    big(500000);
+    put_ends(NGX_IV_STORAGE_DENIED, "");
+    OK(!cancelled);
+    written(FAIL, NGX_OK, 0);
+    OK(del != NULL);
+
+    /* a storage that hangs does not hold the answer */
+
+    EQ_INT(done, 0);
+    expire(&u->state->patience);
+    EQ_INT(done, 1);
+    EQ_INT(code, NGX_IV_STORAGE_DENIED);
+    ngx_iv_upload_free(u);
+    turn();
+    EQ_INT(gone, 0);
+    del_ends(NGX_OK);
+    written(NOTED, NGX_OK, 0);
+    thread();
+    EQ_INT(gone, 1);
+}
+
+
+static void
+test_replay(void)
+{
+    /* from the beginning, as long as nothing was overwritten */
+
+    png(500000);
+    begin(500000);
+    feed(100000);
+    written(INSERT, NGX_OK, 0);
+    EQ_INT(pump(), NGX_AGAIN);
+    EQ_INT(put->sent, 100000);
+    put->sent = 0;
+    put->progress(put);
+    turn();
+    feed(500000);
+    EQ_INT(fed, NGX_IV_UPLOAD_RING);
+    EQ_INT(pump(), NGX_AGAIN);
+    EQ_INT(put->sent, NGX_IV_UPLOAD_RING);
+
+    thread();
+    thread();
+    feed(NGX_IV_UPLOAD_RING + 1);
+    put->sent = 0;
+    put->progress(put);
+    turn();
+    EQ_INT(pump(), NGX_DECLINED);
+
+    put_ends(NGX_IV_STORAGE_UNAVAILABLE, "");
+    written(FAIL, NGX_OK, 0);
+    del_ends(NGX_OK);
+    written(NOTED, NGX_OK, 0);
+    EQ_INT(code, NGX_IV_STORAGE_UNAVAILABLE);
+    finish();
+    EQ_INT(gone, 1);
+}
+
+
+static void
+test_abandoned(void)
+{
+    /* before all bytes are in: undone in the background */
+
+    png(500000);
+    begin(500000);
+    feed(100000);
+    written(INSERT, NGX_OK, 0);
+    pump();
+    OK(job_posted);
+    ngx_iv_upload_abandon(u);
+    turn();
+    OK(cancelled);
+    written(FAIL, NGX_OK, 0);
+    del_ends(NGX_OK);
+    written(NOTED, NGX_OK, 0);
+    EQ_INT(done, 0);
+    EQ_INT(gone, 0);
+    thread();
+    EQ_INT(gone, 1);
+    EQ_INT(counts[NGX_IV_COUNT_UPLOADS_FAILED], 1);
+
+    /* after: it goes on to its end */
+
+    small_put();
+    ngx_iv_upload_abandon(u);
+    turn();
+    put_ends(NGX_OK, md5(1000));
+    OK(written(READY, NGX_OK, 0));
+    EQ_INT(done, 0);
+    EQ_INT(gone, 1);
+    EQ_INT(counts[NGX_IV_COUNT_UPLOADS_CREATED], 1);
+
+    /* at once, and with all bytes in before a step could ask for a key */
+
+    begin(1000);
+    ngx_iv_upload_abandon(u);
+    turn();
+    EQ_INT(gone, 1);
+
+    {
+        u_char  *p;
+
+        begin(1000);
+        EQ_INT(ngx_iv_upload_room(u, &p), 1000);
+        memcpy(p, image, 1000);
+        ngx_iv_upload_filled(u, 1000);
+        ngx_iv_upload_abandon(u);
+        turn();
+        EQ_INT(last_write, NONE);
+        EQ_INT(gone, 1);
+    }
+}
+
+
+static void
+test_heartbeat(void)
+{
+    png(500000);
+    begin(500000);
+    feed(100000);
+    written(INSERT, NGX_OK, 0);
+    expire(&u->state->beat);
+    EQ_INT(last_write, TOUCH);
+    expire(&u->state->beat);
+    OK(written(TOUCH, NGX_OK, 0));
+    OK(!written(TOUCH, NGX_OK, 0));
+    expire(&u->state->beat);
+    OK(written(TOUCH, NGX_IV_METADATA_UNAVAILABLE, 1));
+    EQ_INT(done, 0);
+    expire(&u->state->beat);
+    OK(written(TOUCH, NGX_IV_CONFLICT, 0));
+    OK(cancelled);
+    OK(!u->state->beat.timer_set);
+    written(FAIL, NGX_OK, 0);
+    del_ends(NGX_OK);
+    written(NOTED, NGX_OK, 0);
+    EQ_INT(code, NGX_IV_STORAGE_UNAVAILABLE);
+    finish();
+    thread();
+    EQ_INT(gone, 1);
+}
+
+
+static void
+test_no_memory(void)
+{
+    int                      i;
+    ngx_iv_upload_params_t   params;
+
+    ngx_memzero(&params, sizeof(params));
+    params.storage = &storage;
+    params.size = 1000;
+    ngx_str_set(&params.owner, "alice");
+
+    for (i = 0; i < 8; i++) {
+        iv_fail_alloc_after = i;
+        u = ngx_iv_upload_create(&params, &log);
+        iv_fail_alloc_after = -1;
+
+        if (u) {
+            break;
+        }
+
+    }
+
+    OK(u != NULL && i > 2);
+    ngx_iv_upload_abandon(u);
+    turn();
+
+    /* the ring's memory lacks */
+
+    png(1000);
+    begin(1000);
+    iv_fail_alloc_after = 0;
+    feed(1000);
+    iv_fail_alloc_after = -1;
+    EQ_INT(fed, 0);
+    turn();
+    EQ_INT(code, NGX_IV_OVERLOADED);
+    finish();
+    EQ_INT(gone, 1);
+}
+
+
+int
+main(void)
+{
+    ngx_queue_init(&ngx_posted_events);
+
+    RUN(test_small);
+    RUN(test_ring);
+    RUN(test_big);
+    RUN(test_full_queue);
+    RUN(test_refused);
+    RUN(test_corrupt_end);
+    RUN(test_unacknowledged);
+    RUN(test_insert_fails);
+    RUN(test_commit_fails);
+    RUN(test_etag);
+    RUN(test_storage_fails);
+    RUN(test_replay);
+    RUN(test_abandoned);
+    RUN(test_heartbeat);
+    RUN(test_no_memory);
+
+    return iv_test_done();
+}
