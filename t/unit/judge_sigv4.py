@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Compares our SigV4 with botocore's.
 
-usage: judge_sigv4.py PROGRAM       (PROGRAM: t/unit/sigv4_cli.c, built)
+usage: judge_sigv4.py PROGRAM       (t/unit/sigv4_cli.c, built)
 
-Runs in the virtual environment that util/fetch-aws-vectors makes.  Odd keys,
-expiries, tokens, ports, path and virtual-host style, both forms.
+Odd keys, expiries, tokens, ports, path and virtual-host style, both forms.
+Needs botocore (util/requirements-test.txt); util/judge-sigv4 runs it.
 """
 
 import datetime

@@ -1,6 +1,7 @@
 /*
  * SigV4 by AWS's own vectors, which util/fetch-aws-vectors has put into
- * $IMAGE_VAULT_CACHE/aws4_testsuite (~/.cache/image_vault by default).
+ * aws4_testsuite below the cache: $IV_CACHE (util/test sets it), else
+ * $IMAGE_VAULT_CACHE, else ~/.cache/image_vault.
  *
  * sources: src/aws/ngx_iv_sigv4.c src/base/ngx_iv_str.c
  * sources: src/formats/ngx_iv_date.c src/formats/ngx_iv_hash.c
@@ -330,8 +331,12 @@ test_vectors(void)
     char         dir[1024];
     const char  *cache, *home;
 
-    cache = getenv("IMAGE_VAULT_CACHE");
+    cache = getenv("IV_CACHE");
     home = getenv("HOME");
+
+    if (cache == NULL || *cache == '\0') {
+        cache = getenv("IMAGE_VAULT_CACHE");
+    }
 
     if (cache && *cache) {
         (void) snprintf(dir, sizeof(dir), "%s/aws4_testsuite", cache);
