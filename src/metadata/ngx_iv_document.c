@@ -211,10 +211,11 @@ ngx_iv_document_append_str(bson_t *b, const char *name, const ngx_str_t *s)
         return NGX_OK;
     }
 
-    p = ngx_alloc(s->len + 1, ngx_cycle->log);
-    if (p == NULL) {
+    if (s->len > NGX_MAX_INT32_VALUE) {
         return NGX_ERROR;
     }
+
+    p = bson_malloc(s->len);
 
     for (i = 0; i < s->len; i++) {
         p[i] = (s->data[i] == '\0' || s->data[i] >= 0x80) ? '?'
@@ -223,7 +224,7 @@ ngx_iv_document_append_str(bson_t *b, const char *name, const ngx_str_t *s)
 
     ok = bson_append_utf8(b, name, -1, p, (int) s->len);
 
-    ngx_free(p);
+    bson_free(p);
 
     return ok ? NGX_OK : NGX_ERROR;
 }
