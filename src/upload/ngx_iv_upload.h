@@ -87,8 +87,9 @@ ngx_iv_upload_t *ngx_iv_upload_create(const ngx_iv_upload_params_t *params,
  */
 size_t ngx_iv_upload_room(ngx_iv_upload_t *u, u_char **p);
 
-/* n bytes were written to *p, in the same turn of the event loop; may fail the upload: `done` then comes later.
- * When params.size bytes are in, the upload goes on to its end by itself. */
+/* n bytes were written to *p, in the same turn of the event loop; may fail the
+ * upload: `done` then comes later.  When params.size bytes are in, the upload
+ * goes on to its end by itself. */
 void ngx_iv_upload_filled(ngx_iv_upload_t *u, size_t n);
 
 /* the body broke off or the caller refuses it: undo and answer `code` (done is

@@ -1,8 +1,9 @@
 /*
  * An upload's own state, shared by ngx_iv_upload.c (its life and its steps),
- * ngx_iv_upload_stream.c (the bytes) and ngx_iv_upload_undo.c (the way back).  Everything is decided in one place,
- * ngx_iv_upload_step(), which runs from a posted event: functions of the caller
- * and handlers of operations note what happened and post it.
+ * ngx_iv_upload_stream.c (the bytes) and ngx_iv_upload_undo.c (the way back).
+ * Everything is decided in one place, ngx_iv_upload_step(), which runs from a
+ * posted event: functions of the caller and handlers of operations note what
+ * happened and post it.
  */
 
 #ifndef NGX_IV_UPLOAD_STATE_H
