@@ -73,38 +73,6 @@ static void ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md);
 static int64_t ngx_iv_metadata_now(void);
 
 
-char *
-ngx_iv_metadata_check_conf(ngx_pool_t *pool, ngx_iv_metadata_conf_t *conf)
-{
-    ngx_str_t    database;
-    const char  *error;
-
-    error = ngx_iv_mongo_check_uri(pool, &conf->uri, &database);
-    if (error) {
-        return (char *) error;
-    }
-
-    if (conf->database.len == 0) {
-        conf->database = database;
-    }
-
-    if (conf->database.len == 0) {
-        return "names no database: add it to the connection string "
-               "(mongodb://host/name) or as \"database=name\"";
-    }
-
-    if (conf->database.len > 63
-        || ngx_strlchr(conf->database.data,
-                       conf->database.data + conf->database.len, '\0'))
-    {
-        return "names a database that MongoDB does not allow: at most 63 "
-               "bytes";
-    }
-
-    return NGX_CONF_OK;
-}
-
-
 ngx_iv_metadata_t *
 ngx_iv_metadata_create(ngx_cycle_t *cycle, const ngx_iv_metadata_conf_t *conf,
     ngx_iv_zone_t *zone, ngx_iv_queue_t *read, ngx_iv_queue_t *write)
@@ -444,9 +412,8 @@ ngx_iv_metadata_learn(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call,
     }
 
     if (call->down) {
-        md->refused = 0;
-
         if (ngx_iv_zone_breaker_open(md->zone, ngx_iv_metadata_now())) {
+            md->refused = 0;
             ngx_log_error(NGX_LOG_WARN, md->log, 0,
                           "metadata store is not available, calls are "
                           "refused until it is back");

@@ -2,9 +2,10 @@
  * The metadata store: who owns which image.  Asynchronous, over libmongoc in
  * thread pools; this header knows nothing of libmongoc or BSON.
  *
- * ngx_iv_metadata.c   operations, thread hop, breaker      (event loop)
- * ngx_iv_mongo.c      the one file that includes libmongoc (threads)
- * ngx_iv_document.c   documents <-> BSON                   (threads)
+ * ngx_iv_metadata.c          operations, thread hop, breaker (event loop)
+ * ngx_iv_mongo.c, _calls.c   all that knows libmongoc        (threads)
+ * ngx_iv_query.c             what is asked, as BSON          (threads)
+ * ngx_iv_document.c, _parse  documents <-> BSON              (threads)
  *
  * An operation belongs to the caller's pool; destroying that pool cancels it:
  * no callback comes, what was under way may still be applied.
@@ -106,10 +107,11 @@ struct ngx_iv_metadata_op_s {
                                                    within the starting call */
 
     /* results */
-    ngx_int_t       code;       /* NGX_OK, NGX_IV_NOT_FOUND, NGX_IV_CONFLICT (the
-                                   filter no longer matched), _METADATA_UNAVAILABLE,
-                                   _OVERLOADED (queue), _INTERNAL */
-    unsigned        unknown:1;  /* failed, but the change may have been applied */
+    ngx_int_t       code;       /* NGX_OK, NGX_IV_NOT_FOUND, NGX_IV_CONFLICT
+                                   (the filter no longer matched),
+                                   _METADATA_UNAVAILABLE, _OVERLOADED (queue),
+                                   _INTERNAL */
+    unsigned        unknown:1;  /* failed, but may have been applied */
     ngx_iv_document_t      *document;   /* get: in op->pool */
     ngx_iv_metadata_ref_t  *refs;       /* sweep lists: in op->pool */
     ngx_uint_t      nrefs;

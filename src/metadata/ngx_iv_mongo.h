@@ -1,5 +1,5 @@
 /*
- * The calls to MongoDB: synchronous, for threads; the only file that knows the
+ * The calls to MongoDB: synchronous, for threads; the only place that knows the
  * driver.  Needs no event loop and writes no log of its own: what went wrong is
  * in the call, what the driver itself says goes to the log of
  * ngx_iv_mongo_create().

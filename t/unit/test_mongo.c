@@ -2,7 +2,8 @@
  * The calls to MongoDB, against the server (a replica set) that MONGODB_URI
  * names, in a database of its own; without MONGODB_URI only what needs none.
  *
- * sources: src/metadata/ngx_iv_mongo.c src/metadata/ngx_iv_query.c
+ * sources: src/metadata/ngx_iv_mongo.c src/metadata/ngx_iv_mongo_calls.c
+ *     src/metadata/ngx_iv_query.c
  *     src/metadata/ngx_iv_document.c src/metadata/ngx_iv_document_parse.c
  *     src/base/ngx_iv_str.c
  *
