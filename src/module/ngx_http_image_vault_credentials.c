@@ -100,8 +100,8 @@ ngx_http_image_vault_credentials_env(ngx_conf_t *cf,
         if (!found) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "\"image_vault_storage %V\": \"credentials "
-                               "env\" needs \"%V\" and \"%V\" in the environment",
-                               &conf->name, &set[0], &set[1]);
+                               "env\" needs \"%V\" and \"%V\" in the "
+                               "environment", &conf->name, &set[0], &set[1]);
             return NGX_CONF_ERROR;
         }
 

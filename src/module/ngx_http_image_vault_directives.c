@@ -133,7 +133,7 @@ ngx_http_image_vault_mongodb(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     rv = ngx_iv_metadata_check_conf(cf->pool, &mcf->metadata);
 
     if (rv != NGX_CONF_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": %s", &cmd->name, rv);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" %s", &cmd->name, rv);
         return NGX_CONF_ERROR;
     }
 

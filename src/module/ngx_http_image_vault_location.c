@@ -262,11 +262,11 @@ ngx_http_image_vault_own(ngx_conf_t *cf, ngx_http_image_vault_loc_conf_t *conf,
               ? NULL : ngx_http_image_vault_handler;
 
     if (clcf->handler != handler) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" in %s:%ui can't stand in one location with "
-                           "another directive that answers requests, such as "
-                           "\"proxy_pass\"",
-                           &conf->directive, conf->file, conf->line);
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"%V\" in %s:%ui can't stand in one location with "
+                      "another directive that answers requests, such as "
+                      "\"proxy_pass\"",
+                      &conf->directive, conf->file, conf->line);
         return NGX_CONF_ERROR;
     }
 
@@ -279,11 +279,11 @@ ngx_http_image_vault_own(ngx_conf_t *cf, ngx_http_image_vault_loc_conf_t *conf,
     n = ngx_http_image_vault_storage_find(mcf, &conf->storage_name);
 
     if (n == NGX_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "unknown storage \"%V\" in \"%V\" in %s:%ui, no "
-                           "\"image_vault_storage\" has this name",
-                           &conf->storage_name, &conf->directive, conf->file,
-                           conf->line);
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "unknown storage \"%V\" in \"%V\" in %s:%ui, no "
+                      "\"image_vault_storage\" has this name",
+                      &conf->storage_name, &conf->directive, conf->file,
+                      conf->line);
         return NGX_CONF_ERROR;
     }
 
@@ -309,10 +309,10 @@ ngx_http_image_vault_gate(ngx_conf_t *cf,
     ngx_http_image_vault_main_conf_t  *mcf;
 
     if (storage->type != NGX_IV_STORAGE_LOCAL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "storage \"%V\" in \"%V\" in %s:%ui is not of "
-                           "\"type local\"", &storage->name, &conf->directive,
-                           conf->file, conf->line);
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "storage \"%V\" in \"%V\" in %s:%ui is not of "
+                      "\"type local\"", &storage->name, &conf->directive,
+                      conf->file, conf->line);
         return NGX_CONF_ERROR;
     }
 
@@ -333,11 +333,11 @@ ngx_http_image_vault_gate(ngx_conf_t *cf,
         || clcf->name.data[path.len] != '/'
         || ngx_strncmp(clcf->name.data, path.data, path.len) != 0)
     {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" in %s:%ui stands in location \"%V\", but "
-                           "the \"url\" of storage \"%V\" asks for \"location "
-                           "%V/\"", &conf->directive, conf->file, conf->line,
-                           &clcf->name, &storage->name, &path);
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"%V\" in %s:%ui stands in location \"%V\", but "
+                      "the \"url\" of storage \"%V\" asks for \"location "
+                      "%V/\"", &conf->directive, conf->file, conf->line,
+                      &clcf->name, &storage->name, &path);
         return NGX_CONF_ERROR;
     }
 
@@ -348,11 +348,11 @@ ngx_http_image_vault_gate(ngx_conf_t *cf,
         || ngx_strncmp(clcf->root.data, storage->root.data,
                        storage->root.len) != 0)
     {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "the location of \"%V\" in %s:%ui needs \"alias "
-                           "%V/\", the \"root\" of storage \"%V\"",
-                           &conf->directive, conf->file, conf->line,
-                           &storage->root, &storage->name);
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "the location of \"%V\" in %s:%ui needs \"alias "
+                      "%V/\", the \"root\" of storage \"%V\"",
+                      &conf->directive, conf->file, conf->line,
+                      &storage->root, &storage->name);
         return NGX_CONF_ERROR;
     }
 

@@ -369,6 +369,7 @@ ngx_http_image_vault_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_image_vault_loc_conf_t *conf = child;
 
     ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_core_srv_conf_t  *cscf;
 
     ngx_conf_merge_ptr_value(conf->owner, prev->owner, NULL);
     ngx_conf_merge_ptr_value(conf->admin, prev->admin, NULL);
@@ -383,12 +384,15 @@ ngx_http_image_vault_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->url_expiry + conf->url_window > NGX_HTTP_IMAGE_VAULT_WEEK) {
         clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+        cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
 
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"image_vault_url_expiry\" of %Ts and "
-                           "\"image_vault_url_window\" of %Ts are more than "
-                           "7d together in location \"%V\"",
-                           conf->url_expiry, conf->url_window, &clcf->name);
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"image_vault_url_expiry\" of %Ts and "
+                      "\"image_vault_url_window\" of %Ts are more than 7d "
+                      "together in %s \"%V\"",
+                      conf->url_expiry, conf->url_window,
+                      clcf->name.len ? "location" : "server",
+                      clcf->name.len ? &clcf->name : &cscf->server_name);
         return NGX_CONF_ERROR;
     }
 
@@ -420,10 +424,9 @@ ngx_http_image_vault_init(ngx_conf_t *cf)
     }
 
     if (missing) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "no \"%s\" in the http block, \"%V\" in %s:%ui "
-                           "needs it", missing, &mcf->used_by, mcf->file,
-                           mcf->line);
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "no \"%s\" in the http block, \"%V\" in %s:%ui needs it",
+                      missing, &mcf->used_by, mcf->file, mcf->line);
         return NGX_ERROR;
     }
 
@@ -515,10 +518,10 @@ ngx_http_image_vault_init_storages(ngx_conf_t *cf,
         }
 
         if (k == mcf->gates.nelts) {
-            ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                               "no location with \"image_vault_files %V\" "
-                               "serves \"%V/\", the \"url\" of this storage",
-                               &storages[i]->name, &storages[i]->url);
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "no location with \"image_vault_files %V\" serves "
+                          "\"%V/\", the \"url\" of this storage",
+                          &storages[i]->name, &storages[i]->url);
         }
     }
 }

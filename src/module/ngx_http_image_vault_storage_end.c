@@ -506,7 +506,8 @@ ngx_http_image_vault_storage_public(ngx_conf_t *cf,
                            "\"image_vault_storage %V\": invalid value \"%V\" "
                            "in \"public_url\", \"https://host[:port][/path]\" "
                            "is expected, with {bucket} and {region} where "
-                           "they belong", &conf->name, &conf->public_url);
+                           "they belong, in quotes then", &conf->name,
+                           &conf->public_url);
         return NGX_CONF_ERROR;
     }
 

@@ -361,6 +361,12 @@ ngx_http_image_vault_size(ngx_conf_t *cf, ngx_str_t *value, off_t min,
     if (n == NGX_ERROR || n < min || n > max) {
         args = cf->args->elts;
 
+        if (max == NGX_MAX_OFF_T_VALUE) {
+            return ngx_http_image_vault_invalid(cf, value,
+                             "a size above 0 in bytes, or with k, m or g, is "
+                             "expected");
+        }
+
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid value \"%V\" in \"%V\", a size in bytes, "
                            "or with k, m or g, from %O to %O is expected",
