@@ -235,7 +235,10 @@ ngx_iv_mongo_log(mongoc_log_level_t level, const char *domain,
         break;
 
     case MONGOC_LOG_LEVEL_WARNING:
-        to = NGX_LOG_WARN;
+
+        /* a connection that broke: the call that used it says so as well */
+
+        to = ngx_strcmp(domain, "stream") == 0 ? NGX_LOG_INFO : NGX_LOG_WARN;
         break;
 
     case MONGOC_LOG_LEVEL_MESSAGE:
