@@ -10,7 +10,7 @@
 
 
 typedef struct {
-    ngx_str_t       code;           /* "NoSuchBucket"; empty: no such document */
+    ngx_str_t       code;           /* "NoSuchBucket"; empty: none */
     ngx_str_t       message;
     ngx_str_t       region;         /* PermanentRedirect and the like */
     ngx_str_t       endpoint;

@@ -72,7 +72,7 @@ typedef struct {
 
 
 typedef struct {
-    ngx_str_t       target;         /* encoded path and query: the request line's */
+    ngx_str_t       target;         /* the request line's path and query */
     ngx_str_t       date;           /* X-Amz-Date */
     ngx_str_t       payload;        /* X-Amz-Content-Sha256 */
     ngx_str_t       token;          /* X-Amz-Security-Token, empty: none */

@@ -53,8 +53,8 @@ typedef struct {
 
     /* local */
     ngx_str_t       root;           /* absolute, no slash at its end */
-    ngx_str_t       url;            /* "/files" or "https://host/files", no slash
-                                       at its end */
+    ngx_str_t       url;            /* "/files" or "https://host/files", no
+                                       slash at its end */
     ngx_str_t       secret;
 } ngx_iv_storage_conf_t;
 
@@ -70,15 +70,16 @@ struct ngx_iv_storage_op_s {
     /* set by the caller (zeroed by ngx_iv_storage_op_create()) */
     ngx_str_t       key;
     void           *data;
-    void          (*handler)(ngx_iv_storage_op_t *op);  /* once, never from
-                                                   within the starting call */
+    /* once, never from within the starting call */
+    void          (*handler)(ngx_iv_storage_op_t *op);
 
     /* put only */
     off_t           size;
     ngx_str_t       content_type;
-    ngx_str_t       disposition;    /* Content-Disposition to store; may be empty */
-    ngx_str_t       sha256;         /* hex: the payload is signed exactly; empty:
-                                       UNSIGNED-PAYLOAD */
+    ngx_str_t       disposition;    /* Content-Disposition to store; may be
+                                       empty */
+    ngx_str_t       sha256;         /* hex: the payload is signed exactly;
+                                       empty: UNSIGNED-PAYLOAD */
     /*
      * Bytes from `offset` on: NGX_OK and *p, *n > 0; NGX_AGAIN: none yet,
      * ngx_iv_storage_wake() follows; NGX_DECLINED: they are gone, what was sent
@@ -121,7 +122,7 @@ struct ngx_iv_storage_s {
     void          (*put)(ngx_iv_storage_op_t *op);
     void          (*wake)(ngx_iv_storage_op_t *op);
     void          (*head)(ngx_iv_storage_op_t *op);
-    void          (*del)(ngx_iv_storage_op_t *op);  /* absent counts as NGX_OK */
+    void          (*del)(ngx_iv_storage_op_t *op);  /* absent is NGX_OK */
     void          (*cancel)(ngx_iv_storage_op_t *op);
     ngx_int_t     (*url)(ngx_iv_storage_t *st, ngx_pool_t *pool,
                          const void *url, ngx_str_t *out);
@@ -137,8 +138,8 @@ ngx_int_t ngx_iv_storage_s3_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st);
 ngx_int_t ngx_iv_storage_local_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st);
 
 /* for the kinds: nothing is under way any more, the operation ends with `code`
- * and its handler is called from the event loop.  (In an event of their own they
- * set op->code and call op->handler() themselves.) */
+ * and its handler is called from the event loop.  (In an event of their own
+ * they set op->code and call op->handler() themselves.) */
 void ngx_iv_storage_post(ngx_iv_storage_op_t *op, ngx_int_t code);
 
 /* an operation of `pool`: destroying the pool cancels it and no callback comes.
@@ -149,7 +150,8 @@ void ngx_iv_storage_put(ngx_iv_storage_op_t *op);
 void ngx_iv_storage_wake(ngx_iv_storage_op_t *op);
 void ngx_iv_storage_head(ngx_iv_storage_op_t *op);
 void ngx_iv_storage_delete(ngx_iv_storage_op_t *op);
-/* at any moment, also in a callback, also twice */
+/* at any moment, also in a callback, also twice; the op's pool may be destroyed
+ * in the handler, but not in source or progress */
 void ngx_iv_storage_cancel(ngx_iv_storage_op_t *op);
 
 
@@ -159,7 +161,8 @@ typedef struct {
     time_t          signing;        /* signing time */
     time_t          expires;        /* end of the URL's life (absolute); cut to
                                        the credentials' end by the storage */
-    ngx_str_t       disposition;    /* response-content-disposition; empty: none */
+    ngx_str_t       disposition;    /* response-content-disposition; empty:
+                                       none */
 } ngx_iv_storage_url_t;
 
 /* a signed URL, absolute, or a path if a local storage's url is one.
