@@ -143,7 +143,7 @@ ngx_iv_document_append(bson_t *b, const ngx_iv_document_t *doc)
         || ngx_iv_document_append_metadata(b, doc) != NGX_OK
         || ngx_iv_document_append_access(b, doc) != NGX_OK
         || !bson_append_utf8(b, "status", -1, status, -1)
-        || !bson_append_array_begin(b, "variants", -1, &variants)
+        || !ngx_iv_bson_array_begin(b, "variants", -1, &variants)
         || !bson_append_array_end(b, &variants)
         || ngx_iv_document_append_exact(b, "r2Key", &doc->key) != NGX_OK
         || ngx_iv_document_append_exact(b, "storage", &doc->storage)
@@ -278,7 +278,7 @@ ngx_iv_document_append_metadata(bson_t *b, const ngx_iv_document_t *doc)
         || ngx_iv_document_append_str(&sub, "uploadedFrom",
                                       &doc->uploaded_from)
            != NGX_OK
-        || !bson_append_array_begin(&sub, "tags", -1, &tags))
+        || !ngx_iv_bson_array_begin(&sub, "tags", -1, &tags))
     {
         return NGX_ERROR;
     }
@@ -313,7 +313,7 @@ ngx_iv_document_append_access(bson_t *b, const ngx_iv_document_t *doc)
     if (!bson_append_document_begin(b, "access", -1, &sub)
         || !bson_append_bool(&sub, "isPublic", -1, doc->is_public ? true
                                                                   : false)
-        || !bson_append_array_begin(&sub, "sharedWith", -1, &shared))
+        || !ngx_iv_bson_array_begin(&sub, "sharedWith", -1, &shared))
     {
         return NGX_ERROR;
     }

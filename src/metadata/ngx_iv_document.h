@@ -11,6 +11,13 @@
 #include <bson/bson.h>
 #include "metadata/ngx_iv_metadata.h"
 
+/* since 2.3 the name says that the caller numbers the elements */
+#if BSON_CHECK_VERSION(2, 3, 0)
+#define ngx_iv_bson_array_begin  bson_append_array_unsafe_begin
+#else
+#define ngx_iv_bson_array_begin  bson_append_array_begin
+#endif
+
 
 /* a copy that lives in pool.  NGX_OK or NGX_ERROR (memory) */
 ngx_int_t ngx_iv_document_copy(ngx_pool_t *pool, ngx_iv_document_t *dst,

@@ -189,7 +189,7 @@ ngx_iv_query_among(bson_t *filter, const ngx_iv_mongo_call_t *call)
     ngx_uint_t   i;
 
     (void) bson_append_document_begin(filter, "_id", -1, &sub);
-    (void) bson_append_array_begin(&sub, "$in", -1, &in);
+    (void) ngx_iv_bson_array_begin(&sub, "$in", -1, &in);
 
     for (i = 0; i < call->nrefs; i++) {
         bson_oid_init_from_data(&oid, call->refs[i].id);
@@ -377,7 +377,7 @@ ngx_iv_query_index(const char *collection, ngx_uint_t n)
 
     command = BCON_NEW("createIndexes", BCON_UTF8(collection));
 
-    (void) bson_append_array_begin(command, "indexes", -1, &list);
+    (void) ngx_iv_bson_array_begin(command, "indexes", -1, &list);
     (void) bson_append_document_begin(&list, "0", -1, &spec);
     (void) bson_append_document_begin(&spec, "key", -1, &keys);
 
