@@ -2,6 +2,7 @@
 # the value, or what is allowed.
 
 use lib 't/lib';
+use Test::Nginx::Socket 'no_plan';
 use ImageVault;
 
 run_tests();

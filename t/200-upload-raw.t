@@ -2,6 +2,7 @@
 # then hold.
 
 use lib 't/lib';
+use Test::Nginx::Socket 'no_plan';
 use ImageVault;
 use Digest::MD5 ();
 use Digest::SHA ();

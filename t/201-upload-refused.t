@@ -2,6 +2,7 @@
 # leaves no object and no document that is still uploading.
 
 use lib 't/lib';
+use Test::Nginx::Socket 'no_plan';
 use ImageVault;
 
 # the answer's code; nothing left in database and bucket

@@ -2,6 +2,7 @@
 # them, no way out of the folder.
 
 use lib 't/lib';
+use Test::Nginx::Socket 'no_plan';
 use ImageVault;
 
 our $Node = <<"EOF_CONF";

@@ -88,8 +88,8 @@ subtest 'the document goes last, a second delete later' => sub {
     insert_images(image_doc(id => $id, status => 'uploading',
                             updatedAt => mongo_now(-3600),
                             r2Key => 'sweep/late'));
-    ok(wait_for { my $d = find_image($id);
-                  $d && $d->{status} eq 'error' && $d->{objectDeletedAt} } 10,
+    ok((wait_for { my $d = find_image($id);
+                  $d && $d->{status} eq 'error' && $d->{objectDeletedAt} } 10),
        'error, first delete done');
     # a broken-off PUT that lands after the first delete
     ask('put', bucket => $ENV{TEST_S3_BUCKET}, key => 'sweep/late', text => 'x');

@@ -65,9 +65,9 @@ subtest 'killed' => sub {
 
 subtest 'back again' => sub {
     start_mongod();
-    ok(wait_for { curl($n->url("/api/$id"))->{status} == 200 } 30,
+    ok((wait_for { my $s = curl($n->url("/api/$id"))->{status}; $s == 200 } 30),
        'reads go on by themselves');
-    ok(wait_for { upload()->{status} == 201 } 10, 'and uploads');
+    ok((wait_for { my $u = upload(); $u->{status} == 201 } 10), 'and uploads');
 };
 
 subtest 'frozen' => sub {
@@ -77,7 +77,7 @@ subtest 'frozen' => sub {
     is(upload()->{status}, 503, 'an upload');
     cmp_ok(Time::HiRes::time() - $t, '<', 10, 'within the timeouts');
     kill 'CONT', $pid;
-    ok(wait_for { upload()->{status} == 201 } 30, 'and then again');
+    ok((wait_for { my $u = upload(); $u->{status} == 201 } 30), 'and then again');
 };
 
 unlike($n->error_log, qr/\[alert\]/, 'no alert');

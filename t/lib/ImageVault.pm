@@ -1,6 +1,6 @@
 package ImageVault;
 
-# Defaults for Test::Nginx::Socket blocks:
+# Defaults for Test::Nginx::Socket blocks (use that first, with 'no_plan'):
 #
 #   load_module, thread pools, zone, MongoDB, a storage `s3` (versitygw) and a
 #   storage `local`, a database of the file's own; and for every block: no
@@ -16,7 +16,7 @@ use warnings;
 
 use Cwd ();
 use File::Path ();
-use Test::Nginx::Socket 'no_plan';
+use Test::Nginx::Socket ();
 use Test::Nginx::Util ();
 use Test::More ();
 
@@ -67,6 +67,12 @@ sub http_defaults {
         bucket $ENV{TEST_NGINX_S3_BUCKET};
         credentials static $ENV{TEST_NGINX_S3_ACCESS} $ENV{TEST_NGINX_S3_SECRET};
     }
+EOF_HTTP
+}
+
+
+sub local_storage {
+    return <<"EOF_HTTP";
     image_vault_storage local {
         type local;
         root $Store;
@@ -83,12 +89,15 @@ sub import {
 
     no strict 'refs';
     for my $name (@EXPORT) {
-        *{"${caller}::$name"} = \&{"${class}::$name"};
+        # sections with `eval` are compiled in the filters' package
+        for my $package ($caller, 'Test::Base::Filter') {
+            *{"${package}::$name"} = \&{"${class}::$name"};
+        }
     }
 }
 
 
-add_block_preprocessor(sub {
+Test::Nginx::Util::add_block_preprocessor(sub {
     my ($block) = @_;
 
     $block->set_value('main_config',
@@ -98,6 +107,7 @@ add_block_preprocessor(sub {
         my $owner = $block->owner // '';
         $owner =~ s/\s+\z//;
         my $http = http_defaults();
+        $http .= local_storage() if ($block->config // '') =~ /\blocal;/;
         $http .= "    image_vault_owner $owner;\n" if $owner ne '';
         $block->set_value('http_config',
                           $http . ($block->http_config // ''));
@@ -111,7 +121,7 @@ add_block_preprocessor(sub {
 });
 
 
-add_response_body_check(sub {
+Test::Nginx::Socket::add_response_body_check(sub {
     my ($block, $body, undef, undef, $dry_run) = @_;
 
     my $after = $block->after;
@@ -122,10 +132,10 @@ add_response_body_check(sub {
 });
 
 
-master_on();
-workers(1);
-no_shuffle();
-no_long_string();
+Test::Nginx::Util::master_on();
+Test::Nginx::Util::workers(1);
+Test::Nginx::Util::no_shuffle();
+Test::Nginx::Util::no_long_string();
 
 
 END {

@@ -12,7 +12,8 @@ by the first segment of the key.  Everything else is a well-behaved bucket.
   503-x2-then-200    or the first two; each bucket counts on its own
   503                always this status (any 3xx, 4xx, 5xx), after the body
   error-CODE         always this S3 error, e.g. error-NoSuchBucket
-  skew               RequestTimeTooSkewed with the server's time
+  skew               its clock is 10 minutes ahead and it bears no more than 2:
+                     else RequestTimeTooSkewed with its time
   301-region         PermanentRedirect with the right region and endpoint
   early-403          403 right after the head, then close with bytes unread
   early-403-N        the same after N bytes of the body
@@ -454,7 +455,10 @@ class Connection(threading.Thread):
         if name.startswith("error-"):
             raise Refused(name[6:])
         if name == "skew":
-            raise Refused("RequestTimeTooSkewed", extra=server_time(3600))
+            then = datetime.datetime.strptime(self.req.header("x-amz-date"),
+                                              "%Y%m%dT%H%M%SZ")
+            if abs((utc_now() - then).total_seconds() + 600) > 120:
+                raise Refused("RequestTimeTooSkewed", extra=server_time(600))
         if name == "301-region":
             raise Refused("PermanentRedirect", extra="<Endpoint>s3.eu-central-"
                           "1.amazonaws.com</Endpoint><Region>eu-central-1"

@@ -284,9 +284,8 @@ sub start_scripted {
     if ($pid == 0) {
         open STDOUT, '>', "/tmp/iv-scripted-$port.log";
         open STDERR, '>&', \*STDOUT;
-        exec $ENV{TEST_PYTHON} // 'python3', 't/lib/scripted.py', '--port',
-             $port, '--access', $ENV{TEST_S3_ACCESS}, '--secret',
-             $ENV{TEST_S3_SECRET}, @args
+        exec $ENV{TEST_PYTHON} // 'python3', 't/lib/scripted.py', $port,
+             '--key', "$ENV{TEST_S3_ACCESS}:$ENV{TEST_S3_SECRET}", @args
             or die "exec: $!";
     }
     push @Children, $pid;
