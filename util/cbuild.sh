@@ -38,6 +38,7 @@ program_words() {
 # Leaves OUT/<name> for each FILE; an object is compiled once for all.
 build_programs() {
     out=$1 cc=$2 sanitize=$3 always=$4
+    rules=$out/rules.$$
     shift 4
 
     mkdir -p "$out/obj"
@@ -82,6 +83,7 @@ build_programs() {
                 *)
                     objs="$objs $o"
                     printf '%s: %s\n' "$o" "$s"
+                    # shellcheck disable=SC2016
                     printf '\t@%s $(CFLAGS) -MMD -MP -c -o $@ %s\n' "$cc" "$s"
                     ;;
                 esac
@@ -94,16 +96,21 @@ build_programs() {
         done
 
         echo "all:$all"
-        echo "$objs: $out/rules.mk"
+        echo "$objs: $out/flags"
         echo "-include $out/obj/*.d"
-    } > "$out/rules.new" || return 1
+    } > "$rules" || return 1
 
-    # unchanged rules keep their time, so that nothing is built for nothing
-    if cmp -s "$out/rules.new" "$out/rules.mk"; then
-        rm -f "$out/rules.new"
+    # unchanged flags keep their time, so that nothing is built for nothing
+    { echo "$cc"; sed -n '/^CFLAGS/p' "$rules"; } > "$rules.flags"
+    if cmp -s "$rules.flags" "$out/flags"; then
+        rm -f "$rules.flags"
     else
-        mv "$out/rules.new" "$out/rules.mk"
+        mv "$rules.flags" "$out/flags"
     fi
 
-    ${MAKE:-make} -s -k -j "${JOBS:-2}" -f "$out/rules.mk" all
+    ${MAKE:-make} -s -k -j "${JOBS:-2}" -f "$rules" all
+    rc=$?
+    rm -f "$rules"
+
+    return $rc
 }

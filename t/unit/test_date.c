@@ -107,7 +107,8 @@ test_http(void)
     ngx_str_t  s;
 
     static const char  *bad[] = {
-        "", "Sat", "Sat, 21 Nov 2026 03:04:05 GMT ", "Sat, 21 Nov 2026 03:04:05",
+        "", "Sat", "Sat, 21 Nov 2026 03:04:05 GMT ",
+        "Sat, 21 Nov 2026 03:04:05",
         "Sun, 21 Nov 2026 03:04:05 GMT", "Sat, 31 Nov 2026 03:04:05 GMT",
         "Sat, 00 Nov 2026 03:04:05 GMT", "Sat, 21 nov 2026 03:04:05 GMT",
         "Sat, 21 Nov 2026 24:04:05 GMT", "Sat, 21 Nov 2026 03:60:05 GMT",
