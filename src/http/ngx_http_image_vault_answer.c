@@ -221,15 +221,15 @@ ngx_http_image_vault_drop_body(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    if (r->reading_body) {
-        r->keepalive = 0;
-
 #if (NGX_HTTP_V2)
-        if (r->stream) {
-            r->stream->skip_data = 1;
-        }
+    if (r->stream) {
+        return (ngx_http_image_vault_linger(r) == NGX_OK)
+               ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 #endif
 
+    if (r->reading_body) {
+        r->keepalive = 0;
         return NGX_OK;
     }
 

@@ -592,7 +592,6 @@ ngx_http_image_vault_body_broken(ngx_http_request_t *r,
 #if (NGX_HTTP_V2)
     if (r->stream) {
         stream = 1;
-        r->stream->skip_data = 1;
     }
 #endif
 
@@ -654,12 +653,6 @@ ngx_http_image_vault_body_fail(ngx_http_request_t *r,
     }
 
     r->read_event_handler = ngx_http_block_reading;
-
-#if (NGX_HTTP_V2)
-    if (r->stream) {
-        r->stream->skip_data = 1;
-    }
-#endif
 
     ngx_iv_upload_fail(ctx->upload, code, why);
 }

@@ -100,8 +100,7 @@ ngx_http_image_vault_odd_owner(ngx_http_request_t *r, const ngx_str_t *owner)
     }
 
     ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                  "image_vault: the owner is not valid: \"%*s\"%s, "
-                  "%uz bytes of 1 to 128 A-Za-z0-9._@:|+=-",
+                  "image_vault: the owner is not valid: \"%*s\"%s, %uz bytes",
                   n, text, owner->len > n ? "..." : "", owner->len);
 }
 

@@ -78,7 +78,7 @@ typedef struct {
     time_t                  url_window;
 
     off_t                   body_size;      /* client_max_body_size as merged */
-    unsigned                body_set:1;     /* … and it holds in this location */
+    unsigned                body_set:1;     /* … and it holds here */
 } ngx_http_image_vault_loc_conf_t;
 
 
@@ -224,6 +224,12 @@ ngx_int_t ngx_http_image_vault_add_header(ngx_http_request_t *r,
 /* $request_id; empty if there is none */
 void ngx_http_image_vault_request_id(ngx_http_request_t *r, ngx_str_t *id);
 void ngx_http_image_vault_count(ngx_iv_count_e what, ngx_uint_t n);
+#if (NGX_HTTP_V2)
+/* …_linger.c: keeps the stream of an answered request open until the client
+ * has stopped sending, a second at most.  NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_linger(ngx_http_request_t *r);
+#endif
+
 /* …_filter.c: header filter (nosniff, Referrer-Policy, Vary, files' type) */
 ngx_int_t ngx_http_image_vault_filter_init(ngx_conf_t *cf);
 
