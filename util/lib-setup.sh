@@ -98,8 +98,8 @@ iv_apt_simulate() {
 
 # "Need to get 12.3 MB of archives, 40 MB of disk space", as apt counts it
 iv_apt_size() {
-    LC_ALL=C apt-get --assume-no --no-install-recommends install \
-        "${IV_MISSING[@]}" 2>/dev/null \
+    LC_ALL=C apt-get --assume-no -o Debug::NoLocking=1 \
+        --no-install-recommends install "${IV_MISSING[@]}" 2>/dev/null \
         | sed -n -e 's/^Need to get \(.*\) of archives.*/download \1/p' \
                  -e 's/^After this operation, \(.*\) of additional.*/disk \1/p' \
         | paste -sd ';' | sed 's/;/, /' || true
