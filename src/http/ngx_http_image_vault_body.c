@@ -574,26 +574,46 @@ ngx_http_image_vault_piece_done(ngx_iv_job_t *job)
 
 
 /*
- * The body ended early.  A client that only closed its sending side, or was
- * too slow, still gets an answer; one that is gone does not.
+ * After a failed read: is there nobody to answer to?  A client that only closed
+ * its sending side still listens.
  */
+
+ngx_uint_t
+ngx_http_image_vault_body_gone(ngx_http_request_t *r)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    if (!c->error) {
+        return 0;
+    }
+
+#if (NGX_HTTP_V2)
+    if (r->stream) {
+        return 1;
+    }
+#endif
+
+    if (c->read->eof && !c->read->error) {
+        c->error = 0;
+        return 0;
+    }
+
+    return 1;
+}
+
+
+/* the body ended early: the client is too slow, wrong or gone */
 
 static void
 ngx_http_image_vault_body_broken(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_body_t *b,
     ngx_int_t rc)
 {
-    ngx_uint_t         stream;
     ngx_connection_t  *c;
 
     c = r->connection;
-    stream = 0;
-
-#if (NGX_HTTP_V2)
-    if (r->stream) {
-        stream = 1;
-    }
-#endif
 
     if (rc == NGX_HTTP_REQUEST_TIME_OUT) {
         c->timedout = 0;
@@ -603,16 +623,9 @@ ngx_http_image_vault_body_broken(ngx_http_request_t *r,
         return;
     }
 
-    if (c->error && !stream && c->read->eof && !c->read->error) {
-        c->error = 0;
-
-        ngx_http_image_vault_body_fail(r, ctx, b, NGX_IV_LENGTH_MISMATCH,
-                                       "the body is shorter than announced");
-        return;
-    }
-
-    if (c->error || rc == NGX_HTTP_CLIENT_CLOSED_REQUEST || rc == NGX_ERROR) {
-
+    if (rc == NGX_HTTP_CLIENT_CLOSED_REQUEST || rc == NGX_ERROR
+        || ngx_http_image_vault_body_gone(r))
+    {
         ngx_http_image_vault_body_cleanup(b);
 
         ngx_iv_upload_abandon(ctx->upload);
@@ -625,7 +638,7 @@ ngx_http_image_vault_body_broken(ngx_http_request_t *r,
 
     if (rc == NGX_HTTP_BAD_REQUEST) {
         ngx_http_image_vault_body_fail(r, ctx, b, NGX_IV_LENGTH_MISMATCH,
-                                       NULL);
+                                       "the body ended early or is too long");
         return;
     }
 

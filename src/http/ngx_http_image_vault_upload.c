@@ -452,11 +452,16 @@ ngx_http_image_vault_begin(ngx_http_request_t *r,
 
     ngx_http_image_vault_upload_cleanup(ctx);
 
-    if (rc == NGX_HTTP_BAD_REQUEST && !r->connection->error) {
-        return ngx_http_image_vault_error(r, NGX_IV_LENGTH_MISMATCH, NULL);
+    if (rc != NGX_HTTP_BAD_REQUEST) {
+        return rc;
     }
 
-    return rc;
+    if (ngx_http_image_vault_body_gone(r)) {
+        ctx->result = "aborted";
+        return NGX_HTTP_CLIENT_CLOSED_REQUEST;
+    }
+
+    return ngx_http_image_vault_error(r, NGX_IV_LENGTH_MISMATCH, NULL);
 }
 
 
@@ -525,10 +530,12 @@ ngx_http_image_vault_upload_done(void *data)
     code = ctx->upload->code;
     why = ctx->upload->why;
 
-    ctx->storage_time = ctx->upload->storage_time;
-    ctx->metadata_time = ctx->upload->metadata_time;
-    ctx->document = ngx_http_image_vault_keep_document(r->pool,
+    if (ctx->upload->document.key.len) {
+        ctx->storage_time = ctx->upload->storage_time;
+        ctx->metadata_time = ctx->upload->metadata_time;
+        ctx->document = ngx_http_image_vault_keep_document(r->pool,
                                                     &ctx->upload->document);
+    }
 
     /* its buffers go before a client is lingered for */
     ngx_iv_upload_free(ctx->upload);

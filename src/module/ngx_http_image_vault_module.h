@@ -244,7 +244,8 @@ void ngx_http_image_vault_body_more(ngx_http_request_t *r,
 /* the upload is over: stop reading, restore the request's handlers */
 void ngx_http_image_vault_body_stop(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
-
+/* after a failed read: 1: the client is gone; 0: it can still be answered */
+ngx_uint_t ngx_http_image_vault_body_gone(ngx_http_request_t *r);
 
 
 #endif
