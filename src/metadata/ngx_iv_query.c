@@ -305,7 +305,11 @@ ngx_iv_query_lease(const ngx_iv_mongo_call_t *call)
     char    *holder;
     bson_t  *mine, *next, *take, *update;
 
-    holder = bson_strndup((char *) call->holder.data, call->holder.len);
+    /* bson_strndup() would read the byte behind the string as well */
+
+    holder = bson_malloc(call->holder.len + 1);
+    ngx_memcpy(holder, call->holder.data, call->holder.len);
+    holder[call->holder.len] = '\0';
 
     mine = BCON_NEW("$eq", "[",
                         BCON_UTF8("$holder"),
