@@ -1,3 +1,6 @@
+#include <ngx_config.h>
+#include <ngx_core.h>
+
 #include <pthread.h>
 
 #include "metadata/ngx_iv_mongo_driver.h"

@@ -8,6 +8,8 @@
 #ifndef NGX_IV_MONGO_DRIVER_H
 #define NGX_IV_MONGO_DRIVER_H
 
+#include <ngx_config.h>
+#include <ngx_core.h>
 #include <mongoc/mongoc.h>
 #include "metadata/ngx_iv_mongo.h"
 
