@@ -8,6 +8,8 @@
 #ifndef NGX_IV_DOCUMENT_H
 #define NGX_IV_DOCUMENT_H
 
+#include <ngx_config.h>
+#include <ngx_core.h>
 #include <bson/bson.h>
 #include "metadata/ngx_iv_metadata.h"
 

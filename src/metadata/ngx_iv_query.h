@@ -7,6 +7,8 @@
 #ifndef NGX_IV_QUERY_H
 #define NGX_IV_QUERY_H
 
+#include <ngx_config.h>
+#include <ngx_core.h>
 #include <bson/bson.h>
 #include "metadata/ngx_iv_mongo.h"
 
