@@ -98,13 +98,13 @@ struct ngx_iv_call_s {
     /* results */
     ngx_iv_call_result_e  result;
     off_t           sent;           /* bytes of the body taken by the socket */
-    ngx_str_t       body;           /* of the response, in pool, cut at max_body */
+    ngx_str_t       body;           /* of the response, cut at max_body */
     unsigned        reused:1;       /* the connection had been idle */
     unsigned        continued:1;    /* 100 came */
-    unsigned        early:1;        /* answered before the body was sent whole */
+    unsigned        early:1;        /* answered before the body was out */
     ngx_msec_t      connect_time;
     ngx_msec_t      header_time;
-    ngx_iv_response_t  *response;   /* status and so on; lives as long as pool */
+    ngx_iv_response_t  *response;   /* status and so on; as long as pool */
 
     ngx_pool_t     *pool;           /* the caller's */
     ngx_log_t      *log;            /* the caller's, must live as long */

@@ -2,8 +2,8 @@
  * One image on its way into a storage: sniff > reserve > stream+hash+check >
  * commit > undo, as a state machine free of the request type.
  *
- * An upload owns itself: a pool, a log, a ring of NGX_IV_UPLOAD_BUFFERS buffers.
- * Whoever feeds it may vanish at any time (ngx_iv_upload_abandon()); what was
+ * An upload owns itself: a pool, a log, a ring of NGX_IV_UPLOAD_BUFFERS
+ * buffers.  Whoever feeds it may vanish at any time (ngx_iv_upload_abandon()); what was
  * begun is then undone in the background, and the upload destroys itself.
  *
  *   sniff    the first bytes tell format and dimensions; a refusal needs
@@ -48,7 +48,8 @@ typedef struct {
 
     /*
      * Called once the format is known: the object key for the file name (uuid
-     * and extension) that the upload made; result in pool.  NGX_OK or NGX_ERROR.
+     * and extension) that the upload made; result in pool.  NGX_OK or
+     * NGX_ERROR.
      */
     ngx_int_t         (*key)(void *data, ngx_pool_t *pool,
                              const ngx_str_t *filename, ngx_str_t *key);
@@ -96,8 +97,8 @@ void ngx_iv_upload_filled(ngx_iv_upload_t *u, size_t n);
  * called, as soon as the document's change is acknowledged or given up) */
 void ngx_iv_upload_fail(ngx_iv_upload_t *u, ngx_int_t code, const char *why);
 
-/* the caller is gone: no callback comes any more.  Before all bytes were in, the
- * upload is undone; after, it goes on to its end. */
+/* the caller is gone: no callback comes any more.  Before all bytes were in,
+ * the upload is undone; after, it goes on to its end. */
 void ngx_iv_upload_abandon(ngx_iv_upload_t *u);
 
 /* after done */

@@ -5,8 +5,8 @@
  * The ring is one heap object with holders, since a thread may still read it
  * when the upload is gone.  The event loop writes bytes and moves `filled` and
  * `checked`; while a check runs in a thread, the thread alone has `walked`,
- * `hash`, `image` and the sums, and reads bytes between `checked` and the end it
- * was given, which are not overwritten meanwhile.
+ * `hash`, `image` and the sums, and reads bytes between `checked` and the end
+ * it was given, which are not overwritten meanwhile.
  *
  * Byte n of the body lies at n % cap, so that what was sent stays readable
  * until the client's bytes need its place: a storage may ask for the beginning

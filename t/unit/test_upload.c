@@ -196,7 +196,8 @@ ngx_iv_metadata_fail(ngx_iv_metadata_op_t *op, const u_char id[NGX_IV_ID_LEN],
 }
 
 void
-ngx_iv_metadata_object_deleted(ngx_iv_metadata_op_t *op, const u_char id[NGX_IV_ID_LEN])
+ngx_iv_metadata_object_deleted(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN])
 {
     add_write(op, NOTED);
 }
