@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # What the scripts of util/ share.  Sourced, never run: the caller has set
-# "set -euo pipefail".
+# "set -euo pipefail"; that holds in command substitutions as well.
+
+shopt -s inherit_errexit
 
 IV_TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 IV_BUILD=$IV_TREE/build
