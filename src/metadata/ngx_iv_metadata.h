@@ -81,6 +81,28 @@ char *ngx_iv_metadata_check_conf(ngx_pool_t *pool,
     ngx_iv_metadata_conf_t *conf);
 
 
+/* image_vault_quota, as a location has it */
+typedef enum {
+    NGX_IV_QUOTA_OFF = 0,
+    NGX_IV_QUOTA_SIZE,              /* a missing document is created */
+    NGX_IV_QUOTA_DOCUMENTS          /* only owners with a document */
+} ngx_iv_quota_mode_e;
+
+typedef struct {
+    ngx_iv_quota_mode_e  mode;
+    int64_t         limit;          /* size: of owners whose document has none */
+} ngx_iv_quota_t;
+
+
+/* one outcome of an upload request, kept for its repetition */
+typedef struct {
+    u_char          id[NGX_IV_ID_LEN];
+    ngx_str_t       name;           /* original name */
+    ngx_int_t       code;           /* NGX_OK: stored as id */
+    ngx_str_t       message;        /* of a failure */
+} ngx_iv_outcome_t;
+
+
 typedef struct ngx_iv_metadata_s     ngx_iv_metadata_t;
 typedef struct ngx_iv_metadata_op_s  ngx_iv_metadata_op_t;
 
@@ -96,6 +118,8 @@ typedef struct {
     u_char          id[NGX_IV_ID_LEN];
     ngx_str_t       key;
     ngx_str_t       storage;
+    ngx_str_t       owner;          /* for the quota's pending entry */
+    ngx_str_t       upload_id;      /* s3UploadId; empty: none */
     int64_t         deleted_at;
 } ngx_iv_metadata_ref_t;
 
@@ -117,6 +141,12 @@ struct ngx_iv_metadata_op_s {
     ngx_uint_t      nrefs;
     ngx_uint_t      count;      /* documents changed; lease: 1 held, 0 not */
     int64_t         fence;      /* lease: its number */
+    int64_t         used;       /* quota: after a grant, before a refusal */
+    int64_t         limit;
+    int64_t         default_expiry; /* quota: days, if preferences.autoDelete */
+    ngx_iv_outcome_t   *outcomes;   /* request_begin: of the first, in op->pool */
+    ngx_uint_t      noutcomes;
+    ngx_uint_t      status;     /* request_begin: HTTP status of the first */
     ngx_msec_t      time;
 
     ngx_pool_t     *pool;
@@ -138,13 +168,55 @@ void ngx_iv_metadata_insert(ngx_iv_metadata_op_t *op,
 /* heartbeat: updatedAt of a document that is uploading */
 void ngx_iv_metadata_touch(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN]);
-/* uploading -> ready, with size, dimensions, checksums, etag of doc */
+/* uploading -> ready, with size, dimensions, checksums, etag, tags, access
+ * (isPublic, sharedWith, expiresAt) of doc */
 void ngx_iv_metadata_ready(ngx_iv_metadata_op_t *op,
     const ngx_iv_document_t *doc);
 /* uploading -> error with deletedAt; a document already `error` counts as
  * NGX_OK, a `ready` one as NGX_IV_CONFLICT, none as NGX_IV_NOT_FOUND */
 void ngx_iv_metadata_fail(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN], const char *why);
+
+/* notes the S3 multipart upload of a document that is uploading, before its
+ * first part is sent, so that the sweep can abort it */
+void ngx_iv_metadata_multipart(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN], const ngx_str_t *upload_id);
+
+/*
+ * Quota (contract 5.1.3, 7.4).  One guarded update of the owner's document:
+ * used + (n - already) <= limit, $inc used, storageQuota.pending.<id> = n.
+ * `already` is what this id holds (0: nothing yet); a repetition is harmless.
+ * NGX_OK with used, limit, default_expiry; NGX_IV_QUOTA_EXCEEDED with used and
+ * limit; NGX_IV_FORBIDDEN (documents: there is none).
+ */
+void ngx_iv_metadata_quota_reserve(ngx_iv_metadata_op_t *op,
+    const ngx_str_t *owner, const u_char id[NGX_IV_ID_LEN], int64_t already,
+    int64_t n, const ngx_iv_quota_t *quota);
+/* the image is ready: drops its pending entry, keeps used; may be repeated */
+void ngx_iv_metadata_quota_settle(ngx_iv_metadata_op_t *op,
+    const ngx_str_t *owner, const u_char id[NGX_IV_ID_LEN]);
+/* it failed: gives back what is pending, by its own entry; may be repeated */
+void ngx_iv_metadata_quota_release(ngx_iv_metadata_op_t *op,
+    const ngx_str_t *owner, const u_char id[NGX_IV_ID_LEN]);
+
+/*
+ * Idempotency (contract 4.1), collection image_vault_requests, _id = owner NUL
+ * key.  begin: NGX_OK with status 0: it is ours, go on; NGX_OK with status: the
+ * first one's outcomes; NGX_IV_CONFLICT: another fingerprint, or the first is
+ * still running (it counts as dead when its last sign of life is older than
+ * `stale`).  alive: a sign of life.  end: keeps the outcomes for 24 h (TTL
+ * index); free: the key may be used again.
+ */
+void ngx_iv_metadata_request_begin(ngx_iv_metadata_op_t *op,
+    const ngx_str_t *owner, const ngx_str_t *key,
+    const u_char fingerprint[NGX_IV_SHA256_LEN], ngx_msec_t stale);
+void ngx_iv_metadata_request_alive(ngx_iv_metadata_op_t *op,
+    const ngx_str_t *owner, const ngx_str_t *key);
+void ngx_iv_metadata_request_end(ngx_iv_metadata_op_t *op,
+    const ngx_str_t *owner, const ngx_str_t *key, ngx_uint_t status,
+    const ngx_iv_outcome_t *outcomes, ngx_uint_t n);
+void ngx_iv_metadata_request_free(ngx_iv_metadata_op_t *op,
+    const ngx_str_t *owner, const ngx_str_t *key);
 
 /* the sweep's (5.4) */
 /* takes, keeps or is refused the lease of this node: count.  A worker that

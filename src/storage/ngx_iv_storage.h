@@ -14,6 +14,7 @@
 #include "base/ngx_iv_ref.h"
 #include "base/ngx_iv_thread.h"
 #include "aws/ngx_iv_sigv4.h"
+#include "formats/ngx_iv_hash.h"
 #include "net/ngx_iv_net.h"
 #include "shm/ngx_iv_zone.h"
 
@@ -66,6 +67,12 @@ typedef struct {
 } ngx_iv_storage_env_t;
 
 
+typedef struct {
+    u_char          md5[NGX_IV_MD5_LEN];    /* of the part's bytes */
+    ngx_str_t       etag;           /* as the storage gave it, without quotes */
+} ngx_iv_storage_part_t;
+
+
 struct ngx_iv_storage_op_s {
     /* set by the caller (zeroed by ngx_iv_storage_op_create()) */
     ngx_str_t       key;
@@ -91,6 +98,21 @@ struct ngx_iv_storage_op_s {
                             size_t *n);
     void          (*progress)(ngx_iv_storage_op_t *op);  /* `sent` changed */
     ngx_iv_ref_t   *keep;
+
+    /*
+     * local storages only: a put whose size is not known (-1) ends where the
+     * source returns NGX_DONE.
+     */
+
+    /*
+     * S3 multipart uploads (contract 4.1, unknown lengths).  The caller numbers
+     * parts from 1, all of them but the last of conf->part_size bytes; a part is
+     * a put of its own (size, source, sha256 as there) and may be retried.
+     */
+    ngx_str_t       upload_id;      /* set by create's end; given to the others */
+    ngx_uint_t      part;           /* part: its number */
+    const ngx_iv_storage_part_t  *parts;    /* complete: nparts, in order */
+    ngx_uint_t      nparts;
 
     /* results */
     ngx_int_t       code;           /* NGX_OK or NGX_IV_STORAGE_*, _NOT_FOUND,
@@ -123,6 +145,11 @@ struct ngx_iv_storage_s {
     void          (*wake)(ngx_iv_storage_op_t *op);
     void          (*head)(ngx_iv_storage_op_t *op);
     void          (*del)(ngx_iv_storage_op_t *op);  /* absent is NGX_OK */
+    /* NULL where there is no such thing (local): put takes any length there */
+    void          (*multi_create)(ngx_iv_storage_op_t *op);
+    void          (*multi_part)(ngx_iv_storage_op_t *op);
+    void          (*multi_complete)(ngx_iv_storage_op_t *op);
+    void          (*multi_abort)(ngx_iv_storage_op_t *op);
     void          (*cancel)(ngx_iv_storage_op_t *op);
     ngx_int_t     (*url)(ngx_iv_storage_t *st, ngx_pool_t *pool,
                          const void *url, ngx_str_t *out);
@@ -150,6 +177,16 @@ void ngx_iv_storage_put(ngx_iv_storage_op_t *op);
 void ngx_iv_storage_wake(ngx_iv_storage_op_t *op);
 void ngx_iv_storage_head(ngx_iv_storage_op_t *op);
 void ngx_iv_storage_delete(ngx_iv_storage_op_t *op);
+/* 1 if bodies of unknown length need parts (S3), 0 if put takes them (local) */
+ngx_uint_t ngx_iv_storage_needs_parts(ngx_iv_storage_t *st);
+/* content type, disposition and the block's headers go with create */
+void ngx_iv_storage_multi_create(ngx_iv_storage_op_t *op);
+void ngx_iv_storage_multi_part(ngx_iv_storage_op_t *op);
+/* a 200 with an error document is an error; op->etag is the object's.  May be
+ * repeated: NoSuchUpload after an unclear answer is settled by a HEAD */
+void ngx_iv_storage_multi_complete(ngx_iv_storage_op_t *op);
+/* an upload that is not there counts as NGX_OK */
+void ngx_iv_storage_multi_abort(ngx_iv_storage_op_t *op);
 /* at any moment, also in a callback, also twice; the op's pool may be destroyed
  * in the handler, but not in source or progress */
 void ngx_iv_storage_cancel(ngx_iv_storage_op_t *op);
