@@ -1,5 +1,6 @@
 /*
- * MD5 and SHA-256 of a stream, side by side (EVP of OpenSSL 1.1.1 and 3).
+ * MD5 and SHA-256, on demand SHA-512, of a stream, side by side (EVP of OpenSSL
+ * 1.1.1 and 3).
  * Thread-safe between objects; one object belongs to one thread at a time.
  */
 
@@ -11,19 +12,27 @@
 
 #define NGX_IV_MD5_LEN     16
 #define NGX_IV_SHA256_LEN  32
+#define NGX_IV_SHA512_LEN  64
 
 
 typedef struct {
     void           *md5;            /* EVP_MD_CTX */
     void           *sha256;
+    void           *sha512;         /* NULL: not asked for */
 } ngx_iv_hash_t;
 
 
 /* NGX_OK or NGX_ERROR; on NGX_ERROR nothing has to be freed */
 ngx_int_t ngx_iv_hash_init(ngx_iv_hash_t *h);
+/* SHA-512 as well, which costs as much again as SHA-256: after init, before the
+ * first update.  NGX_OK or NGX_ERROR */
+ngx_int_t ngx_iv_hash_want_sha512(ngx_iv_hash_t *h);
 ngx_int_t ngx_iv_hash_update(ngx_iv_hash_t *h, const u_char *p, size_t n);
 ngx_int_t ngx_iv_hash_final(ngx_iv_hash_t *h, u_char md5[NGX_IV_MD5_LEN],
     u_char sha256[NGX_IV_SHA256_LEN]);
+/* NGX_ERROR also if it was not wanted */
+ngx_int_t ngx_iv_hash_final_sha512(ngx_iv_hash_t *h,
+    u_char sha512[NGX_IV_SHA512_LEN]);
 /* at any time, also twice */
 void ngx_iv_hash_free(ngx_iv_hash_t *h);
 
