@@ -60,7 +60,7 @@
 
 typedef struct {
     /* as sent but unescaped (%22 %0D %0A, backslashes); not cleaned, maybe no
-     * UTF-8; in the parser's memory up to the next NGX_IV_FORM_PART */
+     * UTF-8; in the parser's memory up to the call after NGX_IV_FORM_END */
     ngx_str_t       name;
     ngx_str_t       filename;           /* filename* before filename */
     ngx_str_t       content_type;       /* with its parameters; empty: none */
@@ -85,16 +85,19 @@ typedef struct {
     /* private */
     ngx_uint_t      state;
     ngx_int_t       code;
-    size_t          matched;            /* bytes of delim seen at the end */
+    size_t          matched;            /* bytes of delim seen so far */
+    size_t          from;               /* 2: delim's CR LF were the header's */
     u_char         *held;               /* of delim, turned out to be data */
     u_char         *held_last;
-    uint64_t        fields;             /* bytes of all field values */
+    size_t          fields;             /* bytes of all field values */
     size_t          outside;            /* bytes of preamble or epilogue */
     ngx_uint_t      headers;
     size_t          nhead;
     size_t          line;               /* where the present line begins */
-    unsigned        fresh:1;            /* data was not yet given again */
+    unsigned        cr:1;               /* the last byte was a CR */
     unsigned        bare:1;             /* the line began behind a bare LF */
+    unsigned        open:1;             /* a part is: no END for it yet */
+    unsigned        own:1;              /* data lies in delim */
     size_t          ndelim;             /* CR LF -- boundary */
     u_char          delim[4 + NGX_IV_FORM_BOUNDARY + 2];
     u_char          skip[256];          /* from delim's last byte on */

@@ -1,6 +1,6 @@
 /*
- * MD5 and SHA-256 by OpenSSL's EVP: the low-level calls are deprecated in
- * OpenSSL 3.
+ * MD5, SHA-256 and SHA-512 by OpenSSL's EVP: the low-level calls are deprecated
+ * in OpenSSL 3.
  */
 
 #include "formats/ngx_iv_hash.h"
@@ -17,11 +17,29 @@ ngx_iv_hash_init(ngx_iv_hash_t *h)
 {
     h->md5 = NULL;
     h->sha256 = NULL;
+    h->sha512 = NULL;
 
     if (ngx_iv_hash_one(&h->md5, EVP_md5()) != NGX_OK
         || ngx_iv_hash_one(&h->sha256, EVP_sha256()) != NGX_OK)
     {
         ngx_iv_hash_free(h);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_iv_hash_want_sha512(ngx_iv_hash_t *h)
+{
+    if (h->sha512 != NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_iv_hash_one(&h->sha512, EVP_sha512()) != NGX_OK) {
+        EVP_MD_CTX_free(h->sha512);
+        h->sha512 = NULL;
         return NGX_ERROR;
     }
 
@@ -50,7 +68,8 @@ ngx_iv_hash_update(ngx_iv_hash_t *h, const u_char *p, size_t n)
     }
 
     if (EVP_DigestUpdate(h->md5, p, n) != 1
-        || EVP_DigestUpdate(h->sha256, p, n) != 1)
+        || EVP_DigestUpdate(h->sha256, p, n) != 1
+        || (h->sha512 != NULL && EVP_DigestUpdate(h->sha512, p, n) != 1))
     {
         return NGX_ERROR;
     }
@@ -73,14 +92,28 @@ ngx_iv_hash_final(ngx_iv_hash_t *h, u_char md5[NGX_IV_MD5_LEN],
 }
 
 
+ngx_int_t
+ngx_iv_hash_final_sha512(ngx_iv_hash_t *h, u_char sha512[NGX_IV_SHA512_LEN])
+{
+    if (h->sha512 == NULL || EVP_DigestFinal_ex(h->sha512, sha512, NULL) != 1)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
 void
 ngx_iv_hash_free(ngx_iv_hash_t *h)
 {
     EVP_MD_CTX_free(h->md5);
     EVP_MD_CTX_free(h->sha256);
+    EVP_MD_CTX_free(h->sha512);
 
     h->md5 = NULL;
     h->sha256 = NULL;
+    h->sha512 = NULL;
 }
 
 

@@ -24,7 +24,7 @@ typedef struct {
 
 /* NGX_OK or NGX_ERROR; on NGX_ERROR nothing has to be freed */
 ngx_int_t ngx_iv_hash_init(ngx_iv_hash_t *h);
-/* SHA-512 as well, which costs as much again as SHA-256: after init, before the
+/* SHA-512 as well: costs CPU, so only if somebody asks; after init, before the
  * first update.  NGX_OK or NGX_ERROR */
 ngx_int_t ngx_iv_hash_want_sha512(ngx_iv_hash_t *h);
 ngx_int_t ngx_iv_hash_update(ngx_iv_hash_t *h, const u_char *p, size_t n);

@@ -333,15 +333,30 @@ ngx_iv_name_is(const ngx_str_t *s, const char *word)
 }
 
 
-/* charset'language'percent-encoded; NGX_DECLINED: it isn't, or is empty */
-
 static ngx_int_t
 ngx_iv_name_ext_value(ngx_pool_t *pool, const ngx_str_t *in, ngx_str_t *out)
 {
-    u_char     *p, *last, *dst, ch;
+    u_char  *dst;
+
+    dst = ngx_pnalloc(pool, in->len + 1);
+    if (dst == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_iv_name_ext_decode(dst, in, out);
+}
+
+
+/* an octet of ISO-8859-1 is written as three bytes and read as two at most */
+
+ngx_int_t
+ngx_iv_name_ext_decode(u_char *dst, const ngx_str_t *in, ngx_str_t *out)
+{
+    u_char     *p, *last, *start, ch;
     ngx_str_t   charset;
     ngx_uint_t  latin1;
 
+    start = dst;
     p = in->data;
     last = p + in->len;
 
@@ -364,16 +379,13 @@ ngx_iv_name_ext_value(ngx_pool_t *pool, const ngx_str_t *in, ngx_str_t *out)
         return NGX_DECLINED;
     }
 
-    dst = ngx_pnalloc(pool, 2 * (last - p));
-    if (dst == NULL) {
-        return NGX_ERROR;
-    }
-
-    charset.data = dst;
-
     for ( /* void */ ; p < last; p++) {
 
         ch = *p;
+
+        if (ch >= 0x80) {
+            return NGX_DECLINED;
+        }
 
         if (ch == '%') {
             if (last - p < 3 || ngx_iv_unhex(&ch, p + 1, 1) != NGX_OK) {
@@ -391,13 +403,12 @@ ngx_iv_name_ext_value(ngx_pool_t *pool, const ngx_str_t *in, ngx_str_t *out)
         *dst++ = ch;
     }
 
-    charset.len = dst - charset.data;
-
-    if (!ngx_iv_utf8_valid(charset.data, charset.len)) {
+    if (!ngx_iv_utf8_valid(start, dst - start)) {
         return NGX_DECLINED;
     }
 
-    *out = charset;
+    out->data = start;
+    out->len = dst - start;
 
     return NGX_OK;
 }

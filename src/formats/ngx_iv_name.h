@@ -30,6 +30,14 @@ ngx_int_t ngx_iv_name_from_disposition(ngx_pool_t *pool,
     const ngx_str_t *value, ngx_str_t *out);
 
 /*
+ * An ext-value of RFC 8187 (charset'language'percent-encoded, UTF-8 or
+ * ISO-8859-1) as UTF-8.  dst has room for in->len bytes and may be in->data.
+ * NGX_OK; NGX_DECLINED: it is none, or is empty; dst may be overwritten then.
+ */
+ngx_int_t ngx_iv_name_ext_decode(u_char *dst, const ngx_str_t *in,
+    ngx_str_t *out);
+
+/*
  * `inline; filename="…"; filename*=UTF-8''…` for a cleaned name: type is
  * "inline" or "attachment"; an ASCII fallback always, filename* when the name
  * needs it.  The result is pure printable ASCII.  NGX_OK or NGX_ERROR.
