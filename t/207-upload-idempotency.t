@@ -1,0 +1,161 @@
+# Idempotency-Key: the same request again gets the first one's answer, whichever
+# node it meets and whatever was killed in between.
+
+use v5.10;
+use strict;
+use warnings;
+
+use lib 't/lib';
+use IO::Socket::INET;
+use Test::More;
+use ImageVault::Peers;
+use ImageVault::Nginx;
+
+my %conf = (
+    http   => ImageVault::Nginx::http_base(
+                  sweep => 'interval=300ms stale=2s')
+              . ImageVault::Nginx::storage_s3()
+              . "image_vault_owner \$arg_as;\n"
+              . "image_vault_key idem/\$image_vault_filename;\n",
+    server => 'location /api { image_vault_api s3; } '
+              . 'location /dead { image_vault_api dead; }',
+);
+$conf{http} .= ImageVault::Nginx::storage_s3(
+    name => 'dead', endpoint => 'http://127.0.0.1:1', retries => 0);
+
+my $n = ImageVault::Nginx->new(name => 'one', %conf)->start;
+my $m = ImageVault::Nginx->new(name => 'two', %conf)->start;
+
+my $png = temp_file(png(3000));
+my $bad = temp_file('not an image');
+
+sub put {
+    my ($node, $key, %a) = @_;
+    my $path = $a{path} // '/api';
+    my $as = $a{as} // 'alice';
+    return curl('-T', $a{file} // $png, '-H', 'Content-Type: image/png', '-H',
+                "Idempotency-Key: $key", @{ $a{more} // [] },
+                $node->url("$path/upload?as=$as" . ($a{query} // '')));
+}
+
+sub count { return scalar(() = find_images({ status => 'ready' })) }
+
+
+subtest 'the same again, on another node, after a restart' => sub {
+    my $first = put($n, 'k1');
+    is($first->{status}, 201, 'created') or diag($first->{body});
+    my $id = $first->{json}{images}[0]{id};
+    for my $node ($n, $m) {
+        my $r = put($node, 'k1');
+        is($r->{status}, 201, 'again');
+        is($r->{json}{images}[0]{id}, $id, 'the same image');
+        is($r->{json}{images}[0]{checksums}{md5},
+           $first->{json}{images}[0]{checksums}{md5}, 'its sums');
+        like($r->{json}{url}, qr/X-Amz-Signature=/, 'a signed url');
+        is($r->{headers}{'idempotent-replayed'}, 'true', 'told so');
+    }
+    $n->stop;
+    $n->start;
+    is(put($n, 'k1')->{json}{images}[0]{id}, $id, 'after a restart');
+    is(count(), 1, 'one image');
+};
+
+subtest 'another request under the same key' => sub {
+    my $other = temp_file(png(4000));
+    is(put($n, 'k1', file => $other)->{status}, 409, 'another length');
+    is(put($n, 'k1', query => '&tags=x')->{status}, 409, 'another query');
+    is(put($n, 'k1', more => ['-X', 'POST'])->{status}, 409, 'another method');
+    is(put($n, 'k1', as => 'bob')->{status}, 201, 'another owner: no relation');
+    is(put($n, 'k1', file => $other)->{json}{error}{code}, 'conflict', 'code');
+};
+
+subtest 'a final refusal is kept, a passing one is not' => sub {
+    is(put($n, 'k2', file => $bad)->{status}, 415, 'refused');
+    my $r = put($m, 'k2', file => $bad);
+    is($r->{status}, 415, 'again');
+    is($r->{json}{error}{code}, 'unsupported_type', 'code');
+    is($r->{headers}{'idempotent-replayed'}, 'true', 'told so');
+
+    is(put($n, 'k3', path => '/dead')->{status}, 503, 'the storage is away');
+    is(put($n, 'k3')->{status}, 201, 'the key is free again');
+};
+
+subtest 'the first is still running' => sub {
+    my $body = png(400_000);
+    my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$n->{port}");
+    my $head = "PUT /api/upload?as=alice HTTP/1.1\r\nHost: x\r\nContent-Length: "
+             . "400000\r\nContent-Type: image/png\r\nIdempotency-Key: k4\r\n"
+             . "Connection: close\r\n\r\n";
+    print $s $head, substr($body, 0, 200_000);
+    select undef, undef, undef, 0.5;
+    my $file = temp_file($body);
+    is(put($m, 'k4', file => $file)->{status}, 409, 'not twice at a time');
+    print $s substr($body, 200_000);
+    my $text = do { local $/; <$s> };
+    like($text, qr{\AHTTP/1\.1 201}, 'the first is created');
+    my $r = put($m, 'k4', file => $file);
+    is($r->{status}, 201, 'then its answer');
+    is($r->{headers}{'idempotent-replayed'}, 'true', 'replayed');
+};
+
+subtest 'a client that vanishes frees the key' => sub {
+    my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$n->{port}");
+    print $s "PUT /api/upload?as=alice HTTP/1.1\r\nHost: x\r\nContent-Length: "
+           . "400000\r\nContent-Type: image/png\r\nIdempotency-Key: k5\r\n\r\n",
+        substr(png(400_000), 0, 200_000);
+    select undef, undef, undef, 0.5;
+    close $s;
+    ok((wait_for { my $r = put($n, 'k5'); $r->{status} == 201 } 10), 'free');
+};
+
+subtest 'a worker that is killed: the key is free after `stale`' => sub {
+    $n->{allow} = qr/exited on signal 9/;
+    my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$n->{port}");
+    print $s "PUT /api/upload?as=alice HTTP/1.1\r\nHost: x\r\nContent-Length: "
+           . "3000\r\nContent-Type: image/png\r\nIdempotency-Key: k6\r\n\r\n",
+        substr(png(3000), 0, 1000);
+    select undef, undef, undef, 0.5;
+    kill 'KILL', $n->workers;
+    is(put($m, 'k6')->{status}, 409, 'still taken');
+    ok((wait_for { my $r = put($m, 'k6'); $r->{status} == 201 } 10), 'free');
+};
+
+subtest 'a form' => sub {
+    my $form = sub { return curl('-F', "a=\@$png;filename=a.png", '-F',
+        "b=\@$bad;filename=b.png", '-H', 'Idempotency-Key: k7',
+        $_[0]->url('/api/upload?as=alice')) };
+    my $first = $form->($n);
+    is($first->{status}, 207, 'some');
+    my $again = $form->($m);
+    is($again->{status}, 207, 'again') or diag($again->{body});
+    is($again->{json}{images}[0]{id}, $first->{json}{images}[0]{id}, 'the same');
+    is_deeply($again->{json}{failures}, $first->{json}{failures}, 'failures');
+    is_deeply($again->{json}{errors}, $first->{json}{errors}, 'errors');
+};
+
+subtest 'side by side' => sub {
+    my $before = count();
+    my @pids = map {
+        my $node = $_ % 2 ? $n : $m;
+        my $pid = fork // die;
+        if (!$pid) {
+            exec 'curl', '-s', '-o', "/tmp/iv-idem-$$-out", '-T', $png, '-H',
+                 'Content-Type: image/png', '-H', 'Idempotency-Key: k8',
+                 $node->url('/api/upload?as=alice');
+        }
+        $pid;
+    } 1 .. 8;
+    waitpid $_, 0 for @pids;
+    unlink glob '/tmp/iv-idem-*-out';
+    is(count(), $before + 1, 'one image');
+};
+
+subtest 'odd keys' => sub {
+    is(put($n, 'x' x 256)->{status}, 400, 'too long');
+    is(put($n, 'x' x 255)->{status}, 201, 'as long as allowed');
+    is(put($n, "caf\xc3\xa9")->{status}, 400, 'not ASCII');
+};
+
+$n->done;
+$m->done;
+done_testing();
