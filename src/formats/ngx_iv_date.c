@@ -31,6 +31,21 @@ static ngx_int_t ngx_iv_date_get(const u_char *p, ngx_uint_t digits,
 static ngx_int_t ngx_iv_date_clock(const u_char *p, ngx_iv_date_t *d);
 static ngx_int_t ngx_iv_date_fraction(const u_char **p, const u_char *last,
     ngx_uint_t *msec);
+static ngx_uint_t ngx_iv_date_word(const u_char *p, const char *words,
+    ngx_uint_t n);
+static ngx_int_t ngx_iv_date_parse_long(const u_char *p, const u_char *last,
+    int64_t *msec);
+static ngx_int_t ngx_iv_date_time(const u_char *p, const u_char *last,
+    ngx_iv_date_t *d, ngx_uint_t *msec, ngx_int_t *offset);
+static ngx_int_t ngx_iv_date_js(const u_char *p, const u_char *last,
+    ngx_iv_date_t *d, ngx_int_t *offset);
+static ngx_int_t ngx_iv_date_offset(const u_char **p, const u_char *last,
+    ngx_int_t *offset);
+
+
+static const char  ngx_iv_date_months[] =
+    "JanFebMarAprMayJunJulAugSepOctNovDec";
+static const char  ngx_iv_date_days[] = "SunMonTueWedThuFriSat";
 
 
 u_char *
@@ -112,9 +127,6 @@ ngx_iv_date_parse_http(const ngx_str_t *s, time_t *sec)
     ngx_uint_t      year, wday;
     ngx_iv_date_t   d;
 
-    static const char  months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    static const char  days[] = "SunMonTueWedThuFriSat";
-
     p = s->data;
 
     if (s->len != NGX_IV_DATE_HTTP_LEN
@@ -124,17 +136,8 @@ ngx_iv_date_parse_http(const ngx_str_t *s, time_t *sec)
         return NGX_ERROR;
     }
 
-    for (wday = 0; wday < 7; wday++) {
-        if (ngx_memcmp(p, days + 3 * wday, 3) == 0) {
-            break;
-        }
-    }
-
-    for (d.month = 1; d.month <= 12; d.month++) {
-        if (ngx_memcmp(p + 8, months + 3 * (d.month - 1), 3) == 0) {
-            break;
-        }
-    }
+    wday = ngx_iv_date_word(p, ngx_iv_date_days, 7);
+    d.month = ngx_iv_date_word(p + 8, ngx_iv_date_months, 12) + 1;
 
     if (ngx_iv_date_get(p + 5, 2, &d.day) != NGX_OK
         || ngx_iv_date_get(p + 12, 4, &year) != NGX_OK
@@ -160,6 +163,23 @@ ngx_iv_date_parse_http(const ngx_str_t *s, time_t *sec)
     *sec = (time_t) v;
 
     return NGX_OK;
+}
+
+
+/* which of n words of three letters; n: none */
+
+static ngx_uint_t
+ngx_iv_date_word(const u_char *p, const char *words, ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < n; i++) {
+        if (ngx_memcmp(p, words + 3 * i, 3) == 0) {
+            break;
+        }
+    }
+
+    return i;
 }
 
 
@@ -242,6 +262,256 @@ ngx_iv_date_parse_iso(const ngx_str_t *s, int64_t *msec)
     }
 
     *msec = sec * 1000 + (int64_t) ms;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_iv_date_parse_any(const ngx_str_t *s, int64_t *msec)
+{
+    size_t       i;
+    time_t       sec;
+    int64_t      v;
+    ngx_uint_t   n;
+
+    if (s->len < sizeof("2026-11-21") - 1) {
+        return NGX_ERROR;
+    }
+
+    if (s->len == 13) {
+
+        /* getTime() from September 2001 to November 2286 */
+
+        for (v = 0, i = 0; i < 13; i++) {
+            if (ngx_iv_date_get(s->data + i, 1, &n) != NGX_OK) {
+                break;
+            }
+
+            v = v * 10 + (int64_t) n;
+        }
+
+        if (i == 13) {
+            *msec = v;
+            return NGX_OK;
+        }
+    }
+
+    if (ngx_iv_date_parse_iso(s, msec) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (ngx_iv_date_parse_http(s, &sec) == NGX_OK) {
+        *msec = (int64_t) sec * 1000;
+        return NGX_OK;
+    }
+
+    return ngx_iv_date_parse_long(s->data, s->data + s->len, msec);
+}
+
+
+/* dates with an offset, and days alone */
+
+static ngx_int_t
+ngx_iv_date_parse_long(const u_char *p, const u_char *last, int64_t *msec)
+{
+    int64_t         sec;
+    ngx_int_t       offset;
+    ngx_uint_t      year, ms;
+    ngx_iv_date_t   d;
+
+    ngx_memzero(&d, sizeof(ngx_iv_date_t));
+
+    offset = 0;
+    ms = 0;
+
+    if (p[4] == '-') {
+
+        if (p[7] != '-'
+            || ngx_iv_date_get(p, 4, &year) != NGX_OK
+            || ngx_iv_date_get(p + 5, 2, &d.month) != NGX_OK
+            || ngx_iv_date_get(p + 8, 2, &d.day) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        d.year = year;
+
+        if (last - p > 10
+            && ngx_iv_date_time(p + 10, last, &d, &ms, &offset) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+    } else if (ngx_iv_date_js(p, last, &d, &offset) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_iv_date_join(&d, &sec) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    sec -= (int64_t) offset * 60;
+
+    if (sec < NGX_IV_DATE_MIN || sec > NGX_IV_DATE_MAX) {
+        return NGX_ERROR;
+    }
+
+    *msec = sec * 1000 + (int64_t) ms;
+
+    return NGX_OK;
+}
+
+
+/* "T03:04", ":05" and ".678" if they are there, and an offset */
+
+static ngx_int_t
+ngx_iv_date_time(const u_char *p, const u_char *last, ngx_iv_date_t *d,
+    ngx_uint_t *msec, ngx_int_t *offset)
+{
+    if (last - p < 7
+        || (*p != 'T' && *p != 't' && *p != ' ')
+        || p[3] != ':'
+        || ngx_iv_date_get(p + 1, 2, &d->hour) != NGX_OK
+        || ngx_iv_date_get(p + 4, 2, &d->min) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    p += 6;
+
+    if (*p == ':') {
+
+        if (last - p < 4 || ngx_iv_date_get(p + 1, 2, &d->sec) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        p += 3;
+
+        if (*p == '.' && ngx_iv_date_fraction(&p, last, msec) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (last - p == 1 && (*p == 'Z' || *p == 'z')) {
+        return NGX_OK;
+    }
+
+    if (ngx_iv_date_offset(&p, last, offset) != NGX_OK || p != last) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* "Sat Nov 21 2026 03:04:05 GMT+0100", and a name in parentheses */
+
+static ngx_int_t
+ngx_iv_date_js(const u_char *p, const u_char *last, ngx_iv_date_t *d,
+    ngx_int_t *offset)
+{
+    int64_t         sec;
+    ngx_uint_t      year, wday;
+    ngx_iv_date_t   day;
+
+    if (last - p < (ssize_t) sizeof("Sat Nov 21 2026 03:04:05 GMT+0100") - 1
+        || p[3] != ' ' || p[7] != ' ' || p[10] != ' ' || p[15] != ' '
+        || ngx_memcmp(p + 24, " GMT", 4) != 0
+        || ngx_iv_date_get(p + 8, 2, &d->day) != NGX_OK
+        || ngx_iv_date_get(p + 11, 4, &year) != NGX_OK
+        || ngx_iv_date_clock(p + 16, d) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    wday = ngx_iv_date_word(p, ngx_iv_date_days, 7);
+    d->month = ngx_iv_date_word(p + 4, ngx_iv_date_months, 12) + 1;
+    d->year = year;
+
+    /* the day of the week is the local one; a leap second is of no country */
+
+    if (ngx_iv_date_join(d, &sec) != NGX_OK || d->sec > 59) {
+        return NGX_ERROR;
+    }
+
+    ngx_iv_date_split(&day, sec);
+
+    if (wday != day.wday) {
+        return NGX_ERROR;
+    }
+
+    p += 28;
+
+    if (ngx_iv_date_offset(&p, last, offset) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (p == last) {
+        return NGX_OK;
+    }
+
+    /* the zone's name is in the browser's language */
+
+    if (last - p < 3 || p[0] != ' ' || p[1] != '(' || last[-1] != ')') {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* +01:00, +0100 or +01, in minutes; +0100 may have lost its sign */
+
+static ngx_int_t
+ngx_iv_date_offset(const u_char **pos, const u_char *last, ngx_int_t *offset)
+{
+    ngx_uint_t     hour, min, minus;
+    const u_char  *p;
+
+    p = *pos;
+
+    if (last - p < 3 || (*p != '+' && *p != '-' && *p != ' ')) {
+        return NGX_ERROR;
+    }
+
+    minus = (*p == '-');
+    min = 0;
+
+    if (ngx_iv_date_get(p + 1, 2, &hour) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p += 3;
+
+    if (p < last && *p == ':') {
+        p++;
+
+        if (last - p < 2) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (last - p >= 2 && p[0] != ' ') {
+
+        if (ngx_iv_date_get(p, 2, &min) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        p += 2;
+    }
+
+    if (hour > 23 || min > 59) {
+        return NGX_ERROR;
+    }
+
+    *offset = (ngx_int_t) (hour * 60 + min);
+
+    if (minus) {
+        *offset = -*offset;
+    }
+
+    *pos = p;
 
     return NGX_OK;
 }
