@@ -14,7 +14,6 @@ typedef struct {
     ngx_str_t       alias;          /* another extension in use */
     ngx_str_t       signature[2];   /* '?' stands for any byte */
 
-    /* NULL: the format is recognised, no walker knows it */
     ngx_int_t     (*feed)(ngx_iv_image_t *w, const u_char *p,
                           const u_char *last);
 } ngx_iv_format_t;
@@ -43,17 +42,18 @@ static const ngx_iv_format_t  ngx_iv_formats[] = {
     { NGX_IV_IMAGE_GIF, ngx_string("image/gif"),
       ngx_string("gif"), ngx_null_string,
       { ngx_string("GIF87a"), ngx_string("GIF89a") },
-      NULL },
+      ngx_iv_gif_feed },
 
     { NGX_IV_IMAGE_WEBP, ngx_string("image/webp"),
       ngx_string("webp"), ngx_null_string,
       { ngx_string("RIFF????WEBP"), ngx_null_string },
-      NULL },
+      ngx_iv_webp_feed },
 
     { NGX_IV_IMAGE_AVIF, ngx_string("image/avif"),
       ngx_string("avif"), ngx_null_string,
-      { ngx_string("????ftypavif"), ngx_string("????ftypavis") },
-      NULL },
+      /* one of many formats in such boxes: its walker looks at the brands */
+      { ngx_string("????ftyp"), ngx_null_string },
+      ngx_iv_avif_feed },
 
     { 0, ngx_string(""), ngx_string(""), ngx_null_string,
       { ngx_null_string, ngx_null_string }, NULL }
@@ -83,12 +83,12 @@ ngx_iv_image_feed(ngx_iv_image_t *w, const u_char *p, size_t n)
     last = p + n;
     w->offset += n;
 
-    if (w->format == 0 && ngx_iv_image_sniff(w, &p, last) != NGX_OK) {
+    if (w->walker == 0 && ngx_iv_image_sniff(w, &p, last) != NGX_OK) {
         return w->verdict;
     }
 
-    if (w->format && p < last) {
-        return ngx_iv_image_format(w->format)->feed(w, p, last);
+    if (w->walker && p < last) {
+        return ngx_iv_image_format(w->walker)->feed(w, p, last);
     }
 
     return NGX_OK;
@@ -106,6 +106,11 @@ ngx_iv_image_finish(ngx_iv_image_t *w)
         return ngx_iv_walker_fail(w, NGX_IV_UNSUPPORTED_TYPE,
                                   w->offset ? "too short for an image"
                                             : "empty");
+    }
+
+    if (w->behind && !w->whole) {
+        return ngx_iv_walker_fail(w, NGX_IV_TRAILING_DATA,
+                                  "bytes after the end of the image");
     }
 
     if (!w->whole) {
@@ -173,17 +178,25 @@ ngx_iv_image_sniff(ngx_iv_image_t *w, const u_char **p, const u_char *last)
 static ngx_int_t
 ngx_iv_image_sniffed(ngx_iv_image_t *w, const ngx_iv_format_t *f)
 {
-    w->format = f->format;
+    w->walker = f->format;
     w->nhave = 0;
 
-    if (!(w->limits.types & f->format)) {
-        return ngx_iv_walker_fail(w, NGX_IV_UNSUPPORTED_TYPE,
-                                  "this format is not allowed here");
+    if (f->format == NGX_IV_IMAGE_AVIF) {
+        return NGX_OK;
     }
 
-    if (f->feed == NULL) {
+    return ngx_iv_walker_format(w, f->format);
+}
+
+
+ngx_int_t
+ngx_iv_walker_format(ngx_iv_image_t *w, ngx_uint_t format)
+{
+    w->format = format;
+
+    if (!(w->limits.types & format)) {
         return ngx_iv_walker_fail(w, NGX_IV_UNSUPPORTED_TYPE,
-                                  "this format is not supported yet");
+                                  "this format is not allowed here");
     }
 
     return NGX_OK;
@@ -220,6 +233,20 @@ ngx_iv_walker_gather(ngx_iv_image_t *w, const u_char **p, const u_char *last,
     w->nhave = 0;
 
     return 1;
+}
+
+
+ngx_uint_t
+ngx_iv_walker_pass(ngx_iv_image_t *w, const u_char **p, const u_char *last)
+{
+    size_t  n;
+
+    n = (size_t) ngx_min(w->skip, (uint64_t) (last - *p));
+
+    w->skip -= n;
+    *p += n;
+
+    return w->skip == 0;
 }
 
 

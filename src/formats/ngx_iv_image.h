@@ -8,13 +8,16 @@
  * far never depends on how they were split.  After a code was returned the
  * walker stays at that code.
  *
- * Sources: PNG 3rd ed. (W3C), ITU-T T.81 (JPEG), APNG.
+ * Sources: PNG 3rd ed. (W3C), ITU-T T.81 (JPEG), CIPA DC-007 (MPF), Google's
+ * Motion Photo and Ultra HDR formats, GIF89a, RFC 9649 (WebP), RFC 6386 (VP8),
+ * ISO/IEC 14496-12 and 23008-12 (boxes, items), AV1 Image File Format.
  */
 
 #ifndef NGX_IV_IMAGE_H
 #define NGX_IV_IMAGE_H
 
 #include "base/ngx_iv_code.h"
+#include "formats/ngx_iv_image_state.h"
 
 /* bits of ngx_iv_image_limits_t.types */
 #define NGX_IV_IMAGE_JPEG  0x01
@@ -44,6 +47,8 @@ typedef struct {
 
     /* private */
     ngx_iv_image_limits_t   limits;
+    ngx_uint_t      walker;         /* whose turn it is, a NGX_IV_IMAGE_* */
+    unsigned        behind:1;       /* the end was seen, and more bytes */
     ngx_uint_t      state;
     uint64_t        skip;           /* bytes of the present unit to pass over */
     uint64_t        offset;         /* bytes fed so far */
@@ -53,6 +58,7 @@ typedef struct {
     size_t          nhave;
     u_char          have[64];       /* a header that came in pieces */
     uint32_t        aux[8];
+    ngx_iv_image_state_t    u;
 } ngx_iv_image_t;
 
 

@@ -2,9 +2,17 @@
  * JPEG (ITU-T T.81): walks marker segments and entropy-coded data.  Huffman
  * and arithmetic coding, sequential and progressive; hierarchical and
  * lossless files, which no browser shows, are refused.
+ *
+ * What segments declare to stand behind the end: ngx_iv_jpeg_declared.c; what
+ * does stand there: ngx_iv_jpeg_tail.c, which walks images there by this file,
+ * too.
  */
 
-#include "formats/ngx_iv_walker.h"
+#include "formats/ngx_iv_jpeg.h"
+
+#if (__SSE2__)
+#include <emmintrin.h>
+#endif
 
 
 #define NGX_IV_JPEG_SOF0   0xc0
@@ -31,6 +39,12 @@
 
 #define NGX_IV_JPEG_COMPONENTS  4
 
+/*
+ * Bytes between segments that belong to none.  Some writers count a segment's
+ * length wrong; libjpeg passes over them, and so does all that is built on it.
+ */
+#define NGX_IV_JPEG_STRAY_MAX   4096
+
 /* w->flags */
 #define NGX_IV_JPEG_HAS_SOF  0x01
 #define NGX_IV_JPEG_HAS_SOS  0x02
@@ -40,25 +54,20 @@
 #define NGX_IV_JPEG_SOF      0          /* the marker */
 #define NGX_IV_JPEG_N        1          /* number of components */
 #define NGX_IV_JPEG_SCANNED  2          /* a bit for each one in some scan */
-#define NGX_IV_JPEG_IDS      3          /* their ids, from here on */
-
-enum {
-    ngx_iv_jpeg_marker = 0,             /* behind 0xff; the signature has one */
-    ngx_iv_jpeg_ff,
-    ngx_iv_jpeg_length,
-    ngx_iv_jpeg_kept,                   /* a segment to look at */
-    ngx_iv_jpeg_passed,                 /* a segment to pass over */
-    ngx_iv_jpeg_scan,                   /* entropy-coded data */
-    ngx_iv_jpeg_scan_ff,
-    ngx_iv_jpeg_end
-};
+#define NGX_IV_JPEG_IDS      3          /* their ids, four of them */
+#define NGX_IV_JPEG_STRAY    7          /* bytes between segments */
 
 
+static ngx_int_t ngx_iv_jpeg_walk(ngx_iv_image_t *w, const u_char **p,
+    const u_char *last);
 static ngx_int_t ngx_iv_jpeg_byte(ngx_iv_image_t *w, u_char ch);
+static ngx_int_t ngx_iv_jpeg_stray(ngx_iv_image_t *w, uint32_t n);
 static ngx_int_t ngx_iv_jpeg_on_marker(ngx_iv_image_t *w, u_char ch);
 static ngx_int_t ngx_iv_jpeg_on_eoi(ngx_iv_image_t *w);
 static ngx_int_t ngx_iv_jpeg_on_length(ngx_iv_image_t *w);
 static ngx_int_t ngx_iv_jpeg_on_segment(ngx_iv_image_t *w);
+static const u_char *ngx_iv_jpeg_find(const u_char *p, const u_char *last);
+static void ngx_iv_jpeg_on_ident(ngx_iv_image_t *w, uint64_t at);
 static ngx_int_t ngx_iv_jpeg_sof(ngx_iv_image_t *w, const u_char *p, size_t n);
 static ngx_int_t ngx_iv_jpeg_sos(ngx_iv_image_t *w, const u_char *p, size_t n);
 
@@ -66,20 +75,56 @@ static ngx_int_t ngx_iv_jpeg_sos(ngx_iv_image_t *w, const u_char *p, size_t n);
 ngx_int_t
 ngx_iv_jpeg_feed(ngx_iv_image_t *w, const u_char *p, const u_char *last)
 {
+    ngx_int_t             rc;
+    const u_char         *stop;
+    ngx_iv_jpeg_state_t  *s;
+
+    s = &w->u.jpeg;
+    rc = NGX_OK;
+
+    while (p < last && rc == NGX_OK) {
+
+        if (w->state == ngx_iv_jpeg_end) {
+            rc = ngx_iv_jpeg_tail(w, &p, last);
+            continue;
+        }
+
+        stop = last;
+
+        if (s->nested
+            && s->end - ngx_iv_walker_at(w, p, last) < (uint64_t) (last - p))
+        {
+            stop = p + (s->end - ngx_iv_walker_at(w, p, last));
+        }
+
+        rc = ngx_iv_jpeg_walk(w, &p, stop);
+
+        if (rc == NGX_OK && s->nested) {
+            rc = ngx_iv_jpeg_nested(w, ngx_iv_walker_at(w, p, last));
+        }
+    }
+
+    return rc;
+}
+
+
+/* walks an image, not over its end */
+
+static ngx_int_t
+ngx_iv_jpeg_walk(ngx_iv_image_t *w, const u_char **p, const u_char *last)
+{
     size_t         n;
     const u_char  *ff;
 
-    while (p < last) {
+    while (*p < last && w->state != ngx_iv_jpeg_end) {
 
         switch (w->state) {
 
         case ngx_iv_jpeg_length:
 
-            if (!ngx_iv_walker_gather(w, &p, last, 2)) {
-                return NGX_OK;
-            }
-
-            if (ngx_iv_jpeg_on_length(w) != NGX_OK) {
+            if (ngx_iv_walker_gather(w, p, last, 2)
+                && ngx_iv_jpeg_on_length(w) != NGX_OK)
+            {
                 return w->verdict;
             }
 
@@ -87,23 +132,39 @@ ngx_iv_jpeg_feed(ngx_iv_image_t *w, const u_char *p, const u_char *last)
 
         case ngx_iv_jpeg_kept:
 
-            if (!ngx_iv_walker_gather(w, &p, last, (size_t) w->skip)) {
-                return NGX_OK;
+            if (ngx_iv_walker_gather(w, p, last, (size_t) w->skip)
+                && ngx_iv_jpeg_on_segment(w) != NGX_OK)
+            {
+                return w->verdict;
             }
 
-            if (ngx_iv_jpeg_on_segment(w) != NGX_OK) {
-                return w->verdict;
+            break;
+
+        case ngx_iv_jpeg_ident:
+
+            if (ngx_iv_walker_gather(w, p, last, ngx_iv_jpeg_ident_len(w))) {
+                ngx_iv_jpeg_on_ident(w, ngx_iv_walker_at(w, *p, last));
+            }
+
+            break;
+
+        case ngx_iv_jpeg_declared:
+
+            n = (size_t) ngx_min(w->skip, (uint64_t) (last - *p));
+            w->skip -= n;
+            ngx_iv_jpeg_declare(w, *p, n);
+            *p += n;
+
+            if (w->skip == 0) {
+                w->nhave = 0;
+                w->state = ngx_iv_jpeg_ff;
             }
 
             break;
 
         case ngx_iv_jpeg_passed:
 
-            n = (size_t) ngx_min(w->skip, (uint64_t) (last - p));
-            w->skip -= n;
-            p += n;
-
-            if (w->skip == 0) {
+            if (ngx_iv_walker_pass(w, p, last)) {
                 w->state = ngx_iv_jpeg_ff;
             }
 
@@ -111,29 +172,80 @@ ngx_iv_jpeg_feed(ngx_iv_image_t *w, const u_char *p, const u_char *last)
 
         case ngx_iv_jpeg_scan:
 
-            ff = memchr(p, 0xff, last - p);
+            ff = ngx_iv_jpeg_find(*p, last);
 
-            if (ff != p) {
+            if (ff != *p) {
                 w->flags &= ~NGX_IV_JPEG_EMPTY;
             }
 
-            if (ff == NULL) {
+            if (ff == last) {
+                *p = last;
                 return NGX_OK;
             }
 
             w->state = ngx_iv_jpeg_scan_ff;
-            p = ff + 1;
+            *p = ff + 1;
             break;
 
         default:
 
-            if (ngx_iv_jpeg_byte(w, *p++) != NGX_OK) {
+            if (ngx_iv_jpeg_byte(w, *(*p)++) != NGX_OK) {
                 return w->verdict;
             }
         }
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * The next 0xff that is not stuffed with a zero behind it (or is the last byte
+ * here), else last.  Every 256th byte of a scan is a stuffed one, which makes
+ * memchr() slow.
+ */
+
+static const u_char *
+ngx_iv_jpeg_find(const u_char *p, const u_char *last)
+{
+#if (__SSE2__)
+
+    int      mask;
+    __m128i  ones, zero, here, next;
+
+    ones = _mm_set1_epi8((char) 0xff);
+    zero = _mm_setzero_si128();
+
+    while (last - p > 16) {
+        here = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *) p), ones);
+        next = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *) (p + 1)),
+                              zero);
+        mask = _mm_movemask_epi8(_mm_andnot_si128(next, here));
+
+        if (mask) {
+            return p + __builtin_ctz((unsigned) mask);
+        }
+
+        p += 16;
+    }
+
+#endif
+
+    while (p < last) {
+        p = memchr(p, 0xff, (size_t) (last - p));
+
+        if (p == NULL) {
+            return last;
+        }
+
+        if (p + 1 == last || p[1] != 0) {
+            return p;
+        }
+
+        p += 2;
+    }
+
+    return last;
 }
 
 
@@ -147,7 +259,7 @@ ngx_iv_jpeg_byte(ngx_iv_image_t *w, u_char ch)
     case ngx_iv_jpeg_ff:
 
         if (ch != 0xff) {
-            return ngx_iv_walker_corrupt(w, "jpeg: no marker where one is due");
+            return ngx_iv_jpeg_stray(w, 1);
         }
 
         w->state = ngx_iv_jpeg_marker;
@@ -160,9 +272,13 @@ ngx_iv_jpeg_byte(ngx_iv_image_t *w, u_char ch)
             return NGX_OK;
         }
 
+        if (ch == 0) {
+            return ngx_iv_jpeg_stray(w, 2);
+        }
+
         return ngx_iv_jpeg_on_marker(w, ch);
 
-    case ngx_iv_jpeg_scan_ff:
+    default: /* ngx_iv_jpeg_scan_ff */
 
         if (ch == 0xff) {
             return NGX_OK;
@@ -190,12 +306,22 @@ ngx_iv_jpeg_byte(ngx_iv_image_t *w, u_char ch)
         }
 
         return ngx_iv_jpeg_on_marker(w, ch);
-
-    default: /* ngx_iv_jpeg_end */
-
-        return ngx_iv_walker_fail(w, NGX_IV_TRAILING_DATA,
-                                  "jpeg: bytes after the end of the image");
     }
+}
+
+
+static ngx_int_t
+ngx_iv_jpeg_stray(ngx_iv_image_t *w, uint32_t n)
+{
+    w->aux[NGX_IV_JPEG_STRAY] += n;
+
+    if (w->aux[NGX_IV_JPEG_STRAY] > NGX_IV_JPEG_STRAY_MAX) {
+        return ngx_iv_walker_corrupt(w, "jpeg: no marker where one is due");
+    }
+
+    w->state = ngx_iv_jpeg_ff;
+
+    return NGX_OK;
 }
 
 
@@ -279,7 +405,7 @@ ngx_iv_jpeg_on_eoi(ngx_iv_image_t *w)
         return ngx_iv_walker_corrupt(w, "jpeg: ends before all its scans");
     }
 
-    w->whole = 1;
+    w->whole = !w->u.jpeg.nested;
     w->state = ngx_iv_jpeg_end;
 
     return NGX_OK;
@@ -330,11 +456,35 @@ ngx_iv_jpeg_on_length(ngx_iv_image_t *w)
         }
 
         break;
+
+    case NGX_IV_JPEG_APP1:
+    case NGX_IV_JPEG_APP2:
+
+        if (w->skip > ngx_iv_jpeg_ident_len(w) && !w->u.jpeg.nested) {
+            w->state = ngx_iv_jpeg_ident;
+            return NGX_OK;
+        }
+
+        break;
     }
 
     w->state = w->skip ? ngx_iv_jpeg_passed : ngx_iv_jpeg_ff;
 
     return NGX_OK;
+}
+
+
+/* the first bytes of an APP1 or APP2 tell whose it is */
+
+static void
+ngx_iv_jpeg_on_ident(ngx_iv_image_t *w, uint64_t at)
+{
+    w->skip -= ngx_iv_jpeg_ident_len(w);
+    w->state = ngx_iv_jpeg_passed;
+
+    if (ngx_iv_jpeg_declares(w, w->have, at)) {
+        w->state = ngx_iv_jpeg_declared;
+    }
 }
 
 
@@ -359,8 +509,8 @@ ngx_iv_jpeg_on_segment(ngx_iv_image_t *w)
 static ngx_int_t
 ngx_iv_jpeg_sof(ngx_iv_image_t *w, const u_char *p, size_t n)
 {
-    uint32_t      width, height;
-    ngx_uint_t    i, k, count;
+    uint32_t       width, height;
+    ngx_uint_t     i, k, count;
     const u_char  *c;
 
     if (p[0] != 8 && (p[0] != 12 || w->tag == NGX_IV_JPEG_SOF0)) {
@@ -405,6 +555,18 @@ ngx_iv_jpeg_sof(ngx_iv_image_t *w, const u_char *p, size_t n)
     w->flags |= NGX_IV_JPEG_HAS_SOF;
     w->aux[NGX_IV_JPEG_SOF] = w->tag;
     w->aux[NGX_IV_JPEG_N] = (uint32_t) count;
+
+    if (w->u.jpeg.nested) {
+
+        /* its size is not the image's, but the limit holds */
+
+        if ((uint64_t) width * height > w->limits.max_pixels) {
+            return ngx_iv_walker_fail(w, NGX_IV_TOO_MANY_PIXELS,
+                                      "more pixels than allowed");
+        }
+
+        return NGX_OK;
+    }
 
     return ngx_iv_walker_size(w, width, height, 1);
 }

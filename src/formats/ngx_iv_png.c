@@ -14,15 +14,13 @@
 #define NGX_IV_PNG_FCTL_LEN  26
 #define NGX_IV_PNG_MAX       0x7fffffff
 
-#define ngx_iv_png_tag(a, b, c, d)                                            \
-    ((uint32_t) (a) << 24 | (uint32_t) (b) << 16 | (uint32_t) (c) << 8 | (d))
-
-#define NGX_IV_PNG_IHDR  ngx_iv_png_tag('I', 'H', 'D', 'R')
-#define NGX_IV_PNG_PLTE  ngx_iv_png_tag('P', 'L', 'T', 'E')
-#define NGX_IV_PNG_IDAT  ngx_iv_png_tag('I', 'D', 'A', 'T')
-#define NGX_IV_PNG_IEND  ngx_iv_png_tag('I', 'E', 'N', 'D')
-#define NGX_IV_PNG_ACTL  ngx_iv_png_tag('a', 'c', 'T', 'L')
-#define NGX_IV_PNG_FCTL  ngx_iv_png_tag('f', 'c', 'T', 'L')
+#define NGX_IV_PNG_IHDR  ngx_iv_tag('I', 'H', 'D', 'R')
+#define NGX_IV_PNG_PLTE  ngx_iv_tag('P', 'L', 'T', 'E')
+#define NGX_IV_PNG_IDAT  ngx_iv_tag('I', 'D', 'A', 'T')
+#define NGX_IV_PNG_IEND  ngx_iv_tag('I', 'E', 'N', 'D')
+#define NGX_IV_PNG_ACTL  ngx_iv_tag('a', 'c', 'T', 'L')
+#define NGX_IV_PNG_FCTL  ngx_iv_tag('f', 'c', 'T', 'L')
+#define NGX_IV_PNG_FDAT  ngx_iv_tag('f', 'd', 'A', 'T')
 
 /* w->flags: what has been seen */
 #define NGX_IV_PNG_HAS_IHDR   0x01
@@ -31,14 +29,18 @@
 #define NGX_IV_PNG_HAS_BYTES  0x08      /* an IDAT that is not empty */
 #define NGX_IV_PNG_IDAT_OVER  0x10      /* another chunk after IDAT */
 #define NGX_IV_PNG_HAS_ACTL   0x20
+#define NGX_IV_PNG_EARLY      0x80      /* fcTL, and acTL may yet come */
+#define NGX_IV_PNG_NO_DATA    0x40      /* the last fcTL waits for data */
 
 /* w->aux */
 #define NGX_IV_PNG_COLOR      0         /* colour type */
 #define NGX_IV_PNG_FRAMES     1         /* fcTL chunks seen */
+#define NGX_IV_PNG_SEQUENCE   2         /* the next number of fcTL and fdAT */
 
 enum {
     ngx_iv_png_head = 0,
     ngx_iv_png_kept,                    /* data to look at */
+    ngx_iv_png_numbered,                /* a number before data to pass over */
     ngx_iv_png_passed,                  /* data to pass over */
     ngx_iv_png_crc,
     ngx_iv_png_end
@@ -49,6 +51,8 @@ static ngx_int_t ngx_iv_png_chunk(ngx_iv_image_t *w);
 static ngx_int_t ngx_iv_png_order(ngx_iv_image_t *w, uint32_t len);
 static ngx_int_t ngx_iv_png_ihdr(ngx_iv_image_t *w, const u_char *p);
 static ngx_int_t ngx_iv_png_fctl(ngx_iv_image_t *w, const u_char *p);
+static ngx_int_t ngx_iv_png_order_apng(ngx_iv_image_t *w, uint32_t len);
+static ngx_int_t ngx_iv_png_sequence(ngx_iv_image_t *w, const u_char *p);
 static ngx_int_t ngx_iv_png_chunk_end(ngx_iv_image_t *w);
 static size_t ngx_iv_png_keep(ngx_iv_image_t *w);
 
@@ -91,6 +95,22 @@ ngx_iv_png_feed(ngx_iv_image_t *w, const u_char *p, const u_char *last)
             }
 
             if (ngx_iv_png_chunk_end(w) != NGX_OK) {
+                return w->verdict;
+            }
+
+            break;
+
+        case ngx_iv_png_numbered:
+
+            if (!ngx_iv_walker_gather(w, &p, last, 4)) {
+                return NGX_OK;
+            }
+
+            w->crc = (uint32_t) crc32(w->crc, w->have, 4);
+            w->skip -= 4;
+            w->state = w->skip ? ngx_iv_png_passed : ngx_iv_png_crc;
+
+            if (ngx_iv_png_sequence(w, w->have) != NGX_OK) {
                 return w->verdict;
             }
 
@@ -172,6 +192,9 @@ ngx_iv_png_chunk(ngx_iv_image_t *w)
 
     if (ngx_iv_png_keep(w)) {
         w->state = ngx_iv_png_kept;
+
+    } else if (w->tag == NGX_IV_PNG_FDAT && (w->flags & NGX_IV_PNG_HAS_ACTL)) {
+        w->state = ngx_iv_png_numbered;
 
     } else {
         w->state = len ? ngx_iv_png_passed : ngx_iv_png_crc;
@@ -262,6 +285,8 @@ ngx_iv_png_order(ngx_iv_image_t *w, uint32_t len)
         }
 
         w->flags |= NGX_IV_PNG_HAS_IDAT;
+        w->flags &= ~NGX_IV_PNG_NO_DATA;
+
         if (len) {
             w->flags |= NGX_IV_PNG_HAS_BYTES;
         }
@@ -278,9 +303,39 @@ ngx_iv_png_order(ngx_iv_image_t *w, uint32_t len)
             return ngx_iv_walker_corrupt(w, "png: no image data");
         }
 
+        if ((w->flags & NGX_IV_PNG_HAS_ACTL)
+            && ((w->flags & NGX_IV_PNG_NO_DATA)
+                || w->aux[NGX_IV_PNG_FRAMES] != w->frames))
+        {
+            return ngx_iv_walker_corrupt(w, "png: fewer frames than declared");
+        }
+
         break;
 
     case NGX_IV_PNG_ACTL:
+    case NGX_IV_PNG_FCTL:
+    case NGX_IV_PNG_FDAT:
+        return ngx_iv_png_order_apng(w, len);
+
+    default:
+
+        /* an upper-case first letter: who doesn't know it can't decode */
+
+        if (!(w->tag & 0x20000000)) {
+            return ngx_iv_walker_corrupt(w, "png: unknown critical chunk");
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* the chunks of an animation; without acTL they are as any unknown one */
+
+static ngx_int_t
+ngx_iv_png_order_apng(ngx_iv_image_t *w, uint32_t len)
+{
+    if (w->tag == NGX_IV_PNG_ACTL) {
 
         /* a decoder would look at one before IDAT only */
 
@@ -292,23 +347,48 @@ ngx_iv_png_order(ngx_iv_image_t *w, uint32_t len)
             return ngx_iv_walker_corrupt(w, "png: wrong length of acTL");
         }
 
-        break;
+        return NGX_OK;
+    }
 
-    case NGX_IV_PNG_FCTL:
+    if (!(w->flags & NGX_IV_PNG_HAS_ACTL)) {
 
-        if ((w->flags & NGX_IV_PNG_HAS_ACTL) && len != NGX_IV_PNG_FCTL_LEN) {
+        if (w->tag == NGX_IV_PNG_FCTL && !(w->flags & NGX_IV_PNG_HAS_IDAT)) {
+            w->flags |= NGX_IV_PNG_EARLY;
+        }
+
+        return NGX_OK;
+    }
+
+    if (w->tag == NGX_IV_PNG_FCTL) {
+
+        if (len != NGX_IV_PNG_FCTL_LEN) {
             return ngx_iv_walker_corrupt(w, "png: wrong length of fcTL");
         }
 
-        break;
+        return NGX_OK;
+    }
 
-    default:
+    if (len < 4) {
+        return ngx_iv_walker_corrupt(w, "png: wrong length of fdAT");
+    }
 
-        /* an upper-case first letter: who doesn't know it can't decode */
+    if (w->aux[NGX_IV_PNG_FRAMES] == 0 || !(w->flags & NGX_IV_PNG_HAS_IDAT)) {
+        return ngx_iv_walker_corrupt(w, "png: fdAT before its frame or IDAT");
+    }
 
-        if (!(w->tag & 0x20000000)) {
-            return ngx_iv_walker_corrupt(w, "png: unknown critical chunk");
-        }
+    w->flags &= ~NGX_IV_PNG_NO_DATA;
+
+    return NGX_OK;
+}
+
+
+/* fcTL and fdAT are numbered together, from 0 */
+
+static ngx_int_t
+ngx_iv_png_sequence(ngx_iv_image_t *w, const u_char *p)
+{
+    if (ngx_iv_get32(p) != w->aux[NGX_IV_PNG_SEQUENCE]++) {
+        return ngx_iv_walker_corrupt(w, "png: frames out of sequence");
     }
 
     return NGX_OK;
@@ -338,6 +418,13 @@ ngx_iv_png_chunk_end(ngx_iv_image_t *w)
         }
 
         w->flags |= NGX_IV_PNG_HAS_ACTL;
+
+        if (w->flags & NGX_IV_PNG_EARLY) {
+            /* the first frame's fcTL came before */
+            w->flags |= NGX_IV_PNG_NO_DATA;
+            w->aux[NGX_IV_PNG_FRAMES] = 1;
+            w->aux[NGX_IV_PNG_SEQUENCE] = 1;
+        }
 
         return ngx_iv_walker_size(w, w->width, w->height, frames);
 
@@ -434,9 +521,15 @@ ngx_iv_png_fctl(ngx_iv_image_t *w, const u_char *p)
         return ngx_iv_walker_corrupt(w, "png: a frame outside the image");
     }
 
+    if (w->flags & NGX_IV_PNG_NO_DATA) {
+        return ngx_iv_walker_corrupt(w, "png: a frame without data");
+    }
+
     if (++w->aux[NGX_IV_PNG_FRAMES] > w->frames) {
         return ngx_iv_walker_corrupt(w, "png: more frames than declared");
     }
 
-    return NGX_OK;
+    w->flags |= NGX_IV_PNG_NO_DATA;
+
+    return ngx_iv_png_sequence(w, p);
 }

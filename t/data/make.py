@@ -88,6 +88,96 @@ def jpegs():
     im.save(path('sub444.jpg'), quality=95, subsampling=0)
 
 
+def frames(n, w, h):
+    return [Image.new('RGB', (w, h), (60 * i, 200 - 40 * i, 90))
+            for i in range(n)]
+
+
+def gifs():
+    gradient(24, 16).convert('P', palette=Image.ADAPTIVE, colors=8).save(
+        path('still.gif'), comment=b'a comment')
+    f = frames(3, 20, 10)
+    f[0].save(path('animated.gif'), save_all=True, append_images=f[1:],
+              duration=100, loop=0)
+
+
+def webps():
+    im = gradient(33, 21)
+    im.save(path('lossy.webp'), quality=40)
+    im.save(path('lossless.webp'), lossless=True)
+    rgba = im.copy()
+    rgba.putalpha(im.convert('L'))
+    exif = Image.Exif()
+    exif[0x010f] = 'Example Camera Works'
+    rgba.save(path('alpha.webp'), quality=40, exif=exif)
+    f = frames(3, 20, 10)
+    f[0].save(path('animated.webp'), save_all=True, append_images=f[1:],
+              duration=100)
+
+
+def avifs():
+    im = gradient(33, 21)
+    im.save(path('still.avif'), quality=40)
+    rgba = im.copy()
+    rgba.putalpha(im.convert('L'))
+    rgba.save(path('alpha.avif'), quality=40)
+    f = frames(3, 20, 10)
+    f[0].save(path('animated.avif'), save_all=True, append_images=f[1:],
+              duration=100)
+
+
+def container(*items):
+    """An XMP packet with a Container, as phones write it."""
+    lis = ''.join('<rdf:li rdf:parseType="Resource"><Container:Item '
+                  'Item:Mime="%s" Item:Semantic="%s" %s/></rdf:li>' % i
+                  for i in items)
+    return ('http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+            '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+            '<rdf:Description xmlns:Container='
+            '"http://ns.google.com/photos/1.0/container/" xmlns:Item='
+            '"http://ns.google.com/photos/1.0/container/item/">'
+            '<Container:Directory><rdf:Seq>' + lis + '</rdf:Seq>'
+            '</Container:Directory></rdf:Description></rdf:RDF></x:xmpmeta>'
+            ).encode()
+
+
+def with_segment(jpeg, marker, data):
+    return (jpeg[:2] + struct.pack('>BBH', 0xff, marker, len(data) + 2)
+            + data + jpeg[2:])
+
+
+def jpegs_with_more():
+    f = [gradient(16, 16), gradient(8, 8)]
+    f[0].save(path('mpf.jpg'), format='MPO', save_all=True,
+              append_images=f[1:])
+
+    with open(path('gray.jpg'), 'rb') as fh:
+        gray = fh.read()
+    video = struct.pack('>I', 16) + b'ftypmp42' + b'\0\0\0\0' + bytes(
+        range(256))
+
+    with open(path('motion.jpg'), 'wb') as out:
+        out.write(with_segment(gray, 0xe1, container(
+            ('image/jpeg', 'Primary', 'Item:Length="0" Item:Padding="8"'),
+            ('image/jpeg', 'GainMap', 'Item:Length="%d"' % len(gray)),
+            ('video/mp4', 'MotionPhoto', 'Item:Length="%d"' % len(video))))
+            + b'padding.' + gray + video)
+
+    blocks = b''
+    for kind, name, data in ((0x0a01, b'Image_UTC_Data', b'1700000000000'),
+                             (0x0a30, b'MotionPhoto_Data', video)):
+        blocks += struct.pack('<HHI', 0, kind, len(name)) + name + data
+    # distances count back from the directory
+    sizes = [len(blocks), 8 + 16 + len(video)]
+    entries = b''.join(struct.pack('<HHII', 0, kind, sizes[i], size)
+                       for i, (kind, size) in enumerate(
+                           ((0x0a01, 8 + 14 + 13), (0x0a30, sizes[1]))))
+    seft = b'SEFH' + struct.pack('<II', 107, 2) + entries
+    with open(path('samsung.jpg'), 'wb') as out:
+        out.write(gray + blocks + seft + struct.pack('<I', len(seft))
+                  + b'SEFT')
+
+
 def noise(rng, w, octaves, roughness=0.5):
     """One-dimensional fractal noise in -1..1."""
     x = np.linspace(0, 1, w)
@@ -177,4 +267,8 @@ def photo(w=1600, h=1067):
 if __name__ == '__main__':
     pngs()
     jpegs()
+    gifs()
+    webps()
+    avifs()
+    jpegs_with_more()
     photo()

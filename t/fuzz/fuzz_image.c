@@ -3,7 +3,9 @@
  * choice.
  *
  * sources: src/formats/ngx_iv_image.c src/formats/ngx_iv_png.c
- *     src/formats/ngx_iv_jpeg.c
+ *     src/formats/ngx_iv_jpeg.c src/formats/ngx_iv_jpeg_declared.c
+ *     src/formats/ngx_iv_jpeg_tail.c src/formats/ngx_iv_gif.c
+ *     src/formats/ngx_iv_webp.c src/formats/ngx_iv_avif.c
  * libs: -lz
  */
 
