@@ -34,11 +34,20 @@ typedef enum {
 } ngx_iv_s3_tag_e;
 
 
+/* an element to be read and where its text goes */
+typedef struct {
+    const char          *name;
+    ngx_str_t           *text;
+} ngx_iv_s3_field_t;
+
+
+static ngx_int_t ngx_iv_s3_fields(ngx_pool_t *pool, const ngx_str_t *doc,
+    const char *root, const ngx_iv_s3_field_t *fields);
 static ngx_int_t ngx_iv_s3_error_root(ngx_iv_s3_scan_t *scan,
-    ngx_uint_t *depth);
+    const char *root, ngx_uint_t *depth);
 static ngx_iv_s3_tag_e ngx_iv_s3_error_tag(ngx_iv_s3_scan_t *scan,
     ngx_str_t *name);
-static ngx_str_t *ngx_iv_s3_error_field(ngx_iv_s3_error_t *e,
+static ngx_str_t *ngx_iv_s3_error_field(const ngx_iv_s3_field_t *fields,
     const ngx_str_t *name);
 static ngx_int_t ngx_iv_s3_error_text(ngx_pool_t *pool, const u_char *p,
     const u_char *last, ngx_str_t *out);
@@ -156,6 +165,12 @@ static const ngx_iv_s3_known_t  ngx_iv_s3_known[] = {
     NGX_IV_S3_DENIED("PreconditionFailed",
         "an object of this key exists already"),
 
+    NGX_IV_S3_DENIED("InvalidPart",
+        "the storage wants other parts: check part_size (R2: all equal but "
+        "the last)"),
+    NGX_IV_S3_DENIED("InvalidPartOrder",
+        "a proxy in front of the storage has changed the list of parts"),
+
     /* limits */
     NGX_IV_S3_DENIED("EntityTooLarge",
         "the storage takes no objects of this size: lower "
@@ -205,22 +220,99 @@ ngx_int_t
 ngx_iv_s3_error_parse(ngx_pool_t *pool, const ngx_str_t *doc,
     ngx_iv_s3_error_t *e)
 {
+    ngx_int_t          rc;
+    ngx_iv_s3_field_t  fields[] = {
+        { "Code", &e->code },
+        { "Message", &e->message },
+        { "Region", &e->region },
+        { "Endpoint", &e->endpoint },
+        { "ServerTime", &e->server_time },
+        { "RequestId", &e->request_id },
+        { NULL, NULL }
+    };
+
+    ngx_memzero(e, sizeof(ngx_iv_s3_error_t));
+
+    rc = ngx_iv_s3_fields(pool, doc, "Error", fields);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return e->code.len ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_iv_s3_multi_created(ngx_pool_t *pool, const ngx_str_t *doc,
+    ngx_str_t *upload_id)
+{
+    ngx_int_t          rc;
+    ngx_iv_s3_field_t  fields[] = {
+        { "UploadId", upload_id },
+        { NULL, NULL }
+    };
+
+    ngx_str_null(upload_id);
+
+    rc = ngx_iv_s3_fields(pool, doc, "InitiateMultipartUploadResult", fields);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    /* one that was cut is of no use */
+
+    if (upload_id->len == 0 || upload_id->len >= NGX_IV_S3_ERROR_TEXT) {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_iv_s3_multi_completed(ngx_pool_t *pool, const ngx_str_t *doc,
+    ngx_str_t *etag)
+{
+    ngx_int_t          rc;
+    ngx_iv_s3_field_t  fields[] = {
+        { "ETag", etag },
+        { NULL, NULL }
+    };
+
+    ngx_str_null(etag);
+
+    rc = ngx_iv_s3_fields(pool, doc, "CompleteMultipartUploadResult", fields);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return etag->len ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* the children of <root>, as far as the document goes.  NGX_OK; NGX_DECLINED:
+ * it has another root or none; NGX_ERROR: no memory */
+
+static ngx_int_t
+ngx_iv_s3_fields(ngx_pool_t *pool, const ngx_str_t *doc, const char *root,
+    const ngx_iv_s3_field_t *fields)
+{
     ngx_str_t         name, *field;
     ngx_uint_t        depth, level;
     const u_char     *text, *end;
     ngx_iv_s3_tag_e   tag;
     ngx_iv_s3_scan_t  scan;
 
-    ngx_memzero(e, sizeof(ngx_iv_s3_error_t));
-
     scan.p = doc->data;
     scan.last = doc->data + doc->len;
 
-    if (doc->len == 0 || ngx_iv_s3_error_root(&scan, &level) != NGX_OK) {
+    if (doc->len == 0 || ngx_iv_s3_error_root(&scan, root, &level) != NGX_OK)
+    {
         return NGX_DECLINED;
     }
-
-    /* inside of <Error>; its children are the fields */
 
     depth = level;
     field = NULL;
@@ -239,11 +331,11 @@ ngx_iv_s3_error_parse(ngx_pool_t *pool, const ngx_str_t *doc,
 
         case NGX_IV_S3_TAG_OPEN:
             if (++depth > NGX_IV_S3_ERROR_DEPTH) {
-                return e->code.len ? NGX_OK : NGX_DECLINED;
+                return NGX_OK;
             }
 
-            field = (depth == level + 1) ? ngx_iv_s3_error_field(e, &name)
-                                         : NULL;
+            field = (depth == level + 1)
+                    ? ngx_iv_s3_error_field(fields, &name) : NULL;
             text = scan.p;
             break;
 
@@ -260,7 +352,7 @@ ngx_iv_s3_error_parse(ngx_pool_t *pool, const ngx_str_t *doc,
                 break;
             }
 
-            return e->code.len ? NGX_OK : NGX_DECLINED;
+            return NGX_OK;
 
         case NGX_IV_S3_TAG_EMPTY:
         case NGX_IV_S3_TAG_OTHER:
@@ -269,7 +361,7 @@ ngx_iv_s3_error_parse(ngx_pool_t *pool, const ngx_str_t *doc,
 
         case NGX_IV_S3_TAG_DTD:
         case NGX_IV_S3_TAG_END:
-            return e->code.len ? NGX_OK : NGX_DECLINED;
+            return NGX_OK;
         }
     }
 }
@@ -357,10 +449,11 @@ ngx_iv_s3_error_judge(ngx_uint_t status, const ngx_iv_s3_error_t *e,
 }
 
 
-/* up to and into <Error>, which may stand in <ErrorResponse> */
+/* up to and into <root>; <Error> may stand in <ErrorResponse> */
 
 static ngx_int_t
-ngx_iv_s3_error_root(ngx_iv_s3_scan_t *scan, ngx_uint_t *depth)
+ngx_iv_s3_error_root(ngx_iv_s3_scan_t *scan, const char *root,
+    ngx_uint_t *depth)
 {
     u_char     c;
     ngx_str_t  name;
@@ -397,7 +490,7 @@ ngx_iv_s3_error_root(ngx_iv_s3_scan_t *scan, ngx_uint_t *depth)
         case NGX_IV_S3_TAG_OPEN:
             (*depth)++;
 
-            if (ngx_iv_s3_error_is(&name, "Error")) {
+            if (ngx_iv_s3_error_is(&name, root)) {
                 return NGX_OK;
             }
 
@@ -494,30 +587,12 @@ ngx_iv_s3_error_tag(ngx_iv_s3_scan_t *scan, ngx_str_t *name)
 
 
 static ngx_str_t *
-ngx_iv_s3_error_field(ngx_iv_s3_error_t *e, const ngx_str_t *name)
+ngx_iv_s3_error_field(const ngx_iv_s3_field_t *fields, const ngx_str_t *name)
 {
-    if (ngx_iv_s3_error_is(name, "Code")) {
-        return &e->code;
-    }
-
-    if (ngx_iv_s3_error_is(name, "Message")) {
-        return &e->message;
-    }
-
-    if (ngx_iv_s3_error_is(name, "Region")) {
-        return &e->region;
-    }
-
-    if (ngx_iv_s3_error_is(name, "Endpoint")) {
-        return &e->endpoint;
-    }
-
-    if (ngx_iv_s3_error_is(name, "ServerTime")) {
-        return &e->server_time;
-    }
-
-    if (ngx_iv_s3_error_is(name, "RequestId")) {
-        return &e->request_id;
+    for ( /* void */ ; fields->name; fields++) {
+        if (ngx_iv_s3_error_is(name, fields->name)) {
+            return fields->text;
+        }
     }
 
     return NULL;

@@ -38,6 +38,16 @@ typedef struct {
  */
 ngx_int_t ngx_iv_s3_error_parse(ngx_pool_t *pool, const ngx_str_t *doc,
     ngx_iv_s3_error_t *e);
+/*
+ * The answers of CreateMultipartUpload and CompleteMultipartUpload, read in the
+ * same way; the ETag may be in quotes.  NGX_OK; NGX_DECLINED: another document,
+ * or it is not whole; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_iv_s3_multi_created(ngx_pool_t *pool, const ngx_str_t *doc,
+    ngx_str_t *upload_id);
+ngx_int_t ngx_iv_s3_multi_completed(ngx_pool_t *pool, const ngx_str_t *doc,
+    ngx_str_t *etag);
+
 
 /* never fails: an unknown error is judged by its HTTP status */
 void ngx_iv_s3_error_judge(ngx_uint_t status, const ngx_iv_s3_error_t *e,

@@ -1,4 +1,5 @@
 #include "storage/ngx_iv_s3_request.h"
+#include "base/ngx_iv_str.h"
 #include "base/ngx_iv_version.h"
 
 
@@ -21,8 +22,15 @@ typedef struct {
 } ngx_iv_s3_headers_t;
 
 
-static ngx_int_t ngx_iv_s3_request_put(ngx_pool_t *pool,
-    const ngx_iv_s3_request_t *rq, ngx_iv_s3_headers_t *h);
+static ngx_int_t ngx_iv_s3_request_payload(ngx_pool_t *pool,
+    const ngx_iv_s3_request_t *rq, ngx_iv_s3_headers_t *h, ngx_str_t *payload);
+static ngx_uint_t ngx_iv_s3_request_query(const ngx_iv_s3_request_t *rq,
+    ngx_iv_pair_t *query, u_char *number);
+static ngx_int_t ngx_iv_s3_request_length(ngx_pool_t *pool, off_t size,
+    ngx_iv_s3_headers_t *h);
+static void ngx_iv_s3_request_lines(const ngx_iv_s3_request_t *rq,
+    ngx_iv_s3_headers_t *h);
+static ngx_uint_t ngx_iv_s3_request_of_part(const ngx_str_t *name);
 static ngx_int_t ngx_iv_s3_request_path(ngx_pool_t *pool,
     const ngx_iv_storage_conf_t *conf, const ngx_str_t *key, ngx_str_t *path);
 static void ngx_iv_s3_request_add(ngx_iv_s3_headers_t *h, const char *name,
@@ -34,17 +42,31 @@ static ngx_int_t ngx_iv_s3_request_write(ngx_pool_t *pool,
     const ngx_iv_s3_headers_t *h, ngx_str_t *head);
 
 
-static const ngx_str_t  ngx_iv_s3_methods[] = {
-    ngx_string("PUT"),
-    ngx_string("HEAD"),
-    ngx_string("DELETE")
+static const struct {
+    ngx_str_t    name;
+    const char  *action;
+} ngx_iv_s3_methods[] = {
+    { ngx_string("PUT"), "PUT" },
+    { ngx_string("HEAD"), "HEAD" },
+    { ngx_string("DELETE"), "DELETE" },
+    { ngx_string("POST"), "beginning of a multipart upload" },
+    { ngx_string("PUT"), "PUT of a part" },
+    { ngx_string("POST"), "completion of a multipart upload" },
+    { ngx_string("DELETE"), "abort of a multipart upload" }
 };
 
 
 const ngx_str_t *
 ngx_iv_s3_method(ngx_iv_s3_method_e method)
 {
-    return &ngx_iv_s3_methods[method];
+    return &ngx_iv_s3_methods[method].name;
+}
+
+
+const char *
+ngx_iv_s3_action(ngx_iv_s3_method_e method)
+{
+    return ngx_iv_s3_methods[method].action;
 }
 
 
@@ -52,8 +74,10 @@ ngx_int_t
 ngx_iv_s3_request_head(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
     ngx_str_t *head)
 {
+    u_char                  number[NGX_INT_T_LEN];
     ngx_str_t               agent, expect;
     ngx_uint_t              n;
+    ngx_iv_pair_t           query[2];
     ngx_iv_s3_headers_t     h;
     ngx_iv_sigv4_signed_t   out;
     ngx_iv_sigv4_request_t  sig;
@@ -90,20 +114,12 @@ ngx_iv_s3_request_head(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
     ngx_iv_s3_request_add(&h, "Host", &sig.host, 0);
     ngx_iv_s3_request_add(&h, "User-Agent", &agent, 0);
 
-    if (rq->method == NGX_IV_S3_PUT) {
-
-        if (rq->op->sha256.len) {
-            sig.payload = rq->op->sha256;
-
-        } else if (rq->op->size) {
-            ngx_str_set(&sig.payload, "UNSIGNED-PAYLOAD");
-        }
-
-        if (ngx_iv_s3_request_put(pool, rq, &h) != NGX_OK) {
-            return NGX_ERROR;
-        }
+    if (ngx_iv_s3_request_payload(pool, rq, &h, &sig.payload) != NGX_OK) {
+        return NGX_ERROR;
     }
 
+    sig.query = query;
+    sig.nquery = ngx_iv_s3_request_query(rq, query, number);
     sig.headers = h.sign;
     sig.nheaders = h.nsign;
 
@@ -189,17 +205,124 @@ ngx_iv_s3_request_url(ngx_pool_t *pool, const ngx_iv_storage_conf_t *conf,
 }
 
 
+/* what is said of the body and of the object */
+
 static ngx_int_t
-ngx_iv_s3_request_put(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
-    ngx_iv_s3_headers_t *h)
+ngx_iv_s3_request_payload(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
+    ngx_iv_s3_headers_t *h, ngx_str_t *payload)
 {
-    u_char                     *p;
-    ngx_str_t                   length;
-    ngx_uint_t                  i, sign;
-    ngx_iv_pair_t              *header;
+    off_t                       size;
+    u_char                     *p, sum[NGX_IV_SHA256_LEN];
+    ngx_str_t                   xml;
     const ngx_iv_storage_op_t  *op;
 
     op = rq->op;
+
+    switch (rq->method) {
+
+    case NGX_IV_S3_PUT:
+    case NGX_IV_S3_PART:
+        size = op->size;
+
+        if (op->sha256.len) {
+            *payload = op->sha256;
+
+        } else if (size) {
+            ngx_str_set(payload, "UNSIGNED-PAYLOAD");
+        }
+
+        break;
+
+    case NGX_IV_S3_CREATE:
+        size = 0;
+        break;
+
+    case NGX_IV_S3_COMPLETE:
+        size = (off_t) rq->body->len;
+
+        p = ngx_pnalloc(pool, 2 * NGX_IV_SHA256_LEN);
+        if (p == NULL
+            || ngx_iv_sha256(rq->body->data, rq->body->len, sum) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        payload->data = p;
+        payload->len = ngx_iv_hex(p, sum, NGX_IV_SHA256_LEN) - p;
+
+        ngx_str_set(&xml, "application/xml");
+        ngx_iv_s3_request_add(h, "Content-Type", &xml, 1);
+        break;
+
+    default: /* NGX_IV_S3_HEAD, NGX_IV_S3_DELETE, NGX_IV_S3_ABORT */
+        return NGX_OK;
+    }
+
+    if (ngx_iv_s3_request_length(pool, size, h) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (rq->method == NGX_IV_S3_PUT || rq->method == NGX_IV_S3_CREATE) {
+
+        if (op->content_type.len) {
+            ngx_iv_s3_request_add(h, "Content-Type", &op->content_type, 1);
+        }
+
+        if (op->disposition.len) {
+            ngx_iv_s3_request_add(h, "Content-Disposition", &op->disposition,
+                                  0);
+        }
+    }
+
+    ngx_iv_s3_request_lines(rq, h);
+
+    return NGX_OK;
+}
+
+
+/* number: NGX_INT_T_LEN bytes that live as long as the query */
+
+static ngx_uint_t
+ngx_iv_s3_request_query(const ngx_iv_s3_request_t *rq, ngx_iv_pair_t *query,
+    u_char *number)
+{
+    ngx_uint_t  n;
+
+    n = 0;
+
+    switch (rq->method) {
+
+    case NGX_IV_S3_CREATE:
+        ngx_str_set(&query[0].name, "uploads");
+        ngx_str_null(&query[0].value);
+        return 1;
+
+    case NGX_IV_S3_PART:
+        ngx_str_set(&query[0].name, "partNumber");
+        query[0].value.data = number;
+        query[0].value.len = ngx_sprintf(number, "%ui", rq->op->part)
+                             - number;
+        n = 1;
+
+        /* fall through */
+
+    case NGX_IV_S3_COMPLETE:
+    case NGX_IV_S3_ABORT:
+        ngx_str_set(&query[n].name, "uploadId");
+        query[n].value = rq->op->upload_id;
+        return n + 1;
+
+    default:
+        return 0;
+    }
+}
+
+
+static ngx_int_t
+ngx_iv_s3_request_length(ngx_pool_t *pool, off_t size, ngx_iv_s3_headers_t *h)
+{
+    u_char     *p;
+    ngx_str_t   length;
 
     p = ngx_pnalloc(pool, NGX_OFF_T_LEN);
     if (p == NULL) {
@@ -207,20 +330,24 @@ ngx_iv_s3_request_put(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
     }
 
     length.data = p;
-    length.len = ngx_sprintf(p, "%O", op->size) - p;
+    length.len = ngx_sprintf(p, "%O", size) - p;
 
     ngx_iv_s3_request_add(h, "Content-Length", &length, 1);
 
-    if (op->content_type.len) {
-        ngx_iv_s3_request_add(h, "Content-Type", &op->content_type, 1);
-    }
+    return NGX_OK;
+}
 
-    if (op->disposition.len) {
-        ngx_iv_s3_request_add(h, "Content-Disposition", &op->disposition, 0);
-    }
+
+/* the header lines of the storage block */
+
+static void
+ngx_iv_s3_request_lines(const ngx_iv_s3_request_t *rq, ngx_iv_s3_headers_t *h)
+{
+    ngx_uint_t      i, sign;
+    ngx_iv_pair_t  *header;
 
     if (rq->conf->headers == NULL) {
-        return NGX_OK;
+        return;
     }
 
     header = rq->conf->headers->elts;
@@ -230,6 +357,12 @@ ngx_iv_s3_request_put(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
         /* what this object says of itself goes first */
 
         if (ngx_iv_s3_request_has(h, &header[i].name)) {
+            continue;
+        }
+
+        if (rq->method != NGX_IV_S3_PUT && rq->method != NGX_IV_S3_CREATE
+            && !ngx_iv_s3_request_of_part(&header[i].name))
+        {
             continue;
         }
 
@@ -243,8 +376,35 @@ ngx_iv_s3_request_put(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
             h->sign[h->nsign++] = header[i];
         }
     }
+}
 
-    return NGX_OK;
+
+/*
+ * Most of what is said of an object is said when its upload begins; a key of
+ * the customer's is asked for with each part, and so is who pays.
+ */
+
+static ngx_uint_t
+ngx_iv_s3_request_of_part(const ngx_str_t *name)
+{
+    ngx_uint_t  i;
+
+    static const ngx_str_t  prefixes[] = {
+        ngx_string("x-amz-server-side-encryption-customer-"),
+        ngx_string("x-amz-request-payer"),
+        ngx_string("x-amz-expected-bucket-owner")
+    };
+
+    for (i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+        if (name->len >= prefixes[i].len
+            && ngx_strncasecmp(name->data, prefixes[i].data, prefixes[i].len)
+               == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

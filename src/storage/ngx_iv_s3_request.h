@@ -12,7 +12,11 @@
 typedef enum {
     NGX_IV_S3_PUT = 0,
     NGX_IV_S3_HEAD,
-    NGX_IV_S3_DELETE
+    NGX_IV_S3_DELETE,
+    NGX_IV_S3_CREATE,               /* of multipart uploads */
+    NGX_IV_S3_PART,
+    NGX_IV_S3_COMPLETE,
+    NGX_IV_S3_ABORT
 } ngx_iv_s3_method_e;
 
 
@@ -22,12 +26,15 @@ typedef struct {
     time_t                        now;      /* as the storage's clock has it */
     ngx_iv_s3_method_e            method;
     const ngx_iv_storage_op_t    *op;       /* key, size, content_type … */
+    const ngx_str_t              *body;     /* complete: what is sent */
     unsigned                      expect:1; /* Expect: 100-continue */
 } ngx_iv_s3_request_t;
 
 
-/* "PUT", "HEAD", "DELETE" */
+/* "PUT", "HEAD", "DELETE", "POST" */
 const ngx_str_t *ngx_iv_s3_method(ngx_iv_s3_method_e method);
+/* the same for people: "PUT of a part" */
+const char *ngx_iv_s3_action(ngx_iv_s3_method_e method);
 
 /*
  * Request line to empty line, in pool.  NGX_OK; NGX_DECLINED: a value has a

@@ -108,6 +108,41 @@ ngx_iv_storage_delete(ngx_iv_storage_op_t *op)
 }
 
 
+ngx_uint_t
+ngx_iv_storage_needs_parts(ngx_iv_storage_t *st)
+{
+    return st->multi_create != NULL;
+}
+
+
+void
+ngx_iv_storage_multi_create(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_start(op, op->storage->multi_create);
+}
+
+
+void
+ngx_iv_storage_multi_part(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_start(op, op->storage->multi_part);
+}
+
+
+void
+ngx_iv_storage_multi_complete(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_start(op, op->storage->multi_complete);
+}
+
+
+void
+ngx_iv_storage_multi_abort(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_start(op, op->storage->multi_abort);
+}
+
+
 void
 ngx_iv_storage_wake(ngx_iv_storage_op_t *op)
 {

@@ -70,6 +70,7 @@ typedef struct {
 typedef struct {
     u_char          md5[NGX_IV_MD5_LEN];    /* of the part's bytes */
     ngx_str_t       etag;           /* as the storage gave it, without quotes */
+    unsigned        opaque:1;       /* etag_opaque of the part's operation */
 } ngx_iv_storage_part_t;
 
 
@@ -182,8 +183,9 @@ ngx_uint_t ngx_iv_storage_needs_parts(ngx_iv_storage_t *st);
 /* content type, disposition and the block's headers go with create */
 void ngx_iv_storage_multi_create(ngx_iv_storage_op_t *op);
 void ngx_iv_storage_multi_part(ngx_iv_storage_op_t *op);
-/* a 200 with an error document is an error; op->etag is the object's.  May be
- * repeated: NoSuchUpload after an unclear answer is settled by a HEAD */
+/* a 200 with an error document is an error; op->etag is the object's and is
+ * checked against the parts' MD5s: _STORAGE_UNAVAILABLE if they differ.  May be
+ * repeated: NoSuchUpload and unclear answers are settled by a HEAD */
 void ngx_iv_storage_multi_complete(ngx_iv_storage_op_t *op);
 /* an upload that is not there counts as NGX_OK */
 void ngx_iv_storage_multi_abort(ngx_iv_storage_op_t *op);

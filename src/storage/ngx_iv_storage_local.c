@@ -297,7 +297,15 @@ ngx_iv_local_next(ngx_iv_local_op_t *lo)
         return;
     }
 
-    if (rc != NGX_OK) {
+    if (rc == NGX_DONE && op->size == -1) {
+
+        /* nothing is left to be written: the thread makes the file final */
+
+        w->p = NULL;
+        w->n = 0;
+        w->size = op->sent;
+
+    } else if (rc != NGX_OK) {
         ngx_iv_local_end(lo, NGX_IV_INTERNAL);
         return;
     }
@@ -494,7 +502,7 @@ ngx_iv_local_done(ngx_iv_job_t *job)
     if (w->task == NGX_IV_LOCAL_WRITE) {
         op->sent += (off_t) w->n;
 
-        if (op->sent < op->size) {
+        if (w->size == -1 || op->sent < w->size) {
 
             /* the callback may cancel, which takes the event back */
 

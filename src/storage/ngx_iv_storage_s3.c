@@ -21,13 +21,13 @@ static void ngx_iv_s3_cancel(ngx_iv_storage_op_t *op);
 static ngx_int_t ngx_iv_s3_url(ngx_iv_storage_t *st, ngx_pool_t *pool,
     const void *url, ngx_str_t *out);
 static void ngx_iv_s3_cleanup(void *data);
-static void ngx_iv_s3_start(ngx_iv_storage_op_t *op,
-    ngx_iv_s3_method_e method);
 static ngx_int_t ngx_iv_s3_try(ngx_iv_s3_op_t *s);
 static void ngx_iv_s3_drop(ngx_iv_s3_op_t *s);
 static void ngx_iv_s3_drop_event(ngx_event_t *ev);
 static void ngx_iv_s3_backoff_event(ngx_event_t *ev);
 static ngx_int_t ngx_iv_s3_source(ngx_iv_call_t *call, off_t offset,
+    u_char **p, size_t *n);
+static ngx_int_t ngx_iv_s3_body(ngx_iv_call_t *call, off_t offset,
     u_char **p, size_t *n);
 static void ngx_iv_s3_progress(ngx_iv_call_t *call);
 static void ngx_iv_s3_done(ngx_iv_call_t *call);
@@ -87,6 +87,10 @@ ngx_iv_storage_s3_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st)
     st->wake = ngx_iv_s3_wake;
     st->head = ngx_iv_s3_head;
     st->del = ngx_iv_s3_delete;
+    st->multi_create = ngx_iv_s3_multi_create;
+    st->multi_part = ngx_iv_s3_multi_part;
+    st->multi_complete = ngx_iv_s3_multi_complete;
+    st->multi_abort = ngx_iv_s3_multi_abort;
     st->cancel = ngx_iv_s3_cancel;
     st->url = ngx_iv_s3_url;
 
@@ -97,21 +101,21 @@ ngx_iv_storage_s3_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st)
 static void
 ngx_iv_s3_put(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_s3_start(op, NGX_IV_S3_PUT);
+    ngx_iv_s3_start(op, NGX_IV_S3_PUT, NULL);
 }
 
 
 static void
 ngx_iv_s3_head(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_s3_start(op, NGX_IV_S3_HEAD);
+    ngx_iv_s3_start(op, NGX_IV_S3_HEAD, NULL);
 }
 
 
 static void
 ngx_iv_s3_delete(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_s3_start(op, NGX_IV_S3_DELETE);
+    ngx_iv_s3_start(op, NGX_IV_S3_DELETE, NULL);
 }
 
 
@@ -168,8 +172,11 @@ ngx_iv_s3_cleanup(void *data)
 }
 
 
-static void
-ngx_iv_s3_start(ngx_iv_storage_op_t *op, ngx_iv_s3_method_e method)
+/* body: in the operation's pool, or NULL */
+
+void
+ngx_iv_s3_start(ngx_iv_storage_op_t *op, ngx_iv_s3_method_e method,
+    const ngx_str_t *body)
 {
     ngx_iv_s3_op_t  *s;
 
@@ -184,6 +191,10 @@ ngx_iv_s3_start(ngx_iv_storage_op_t *op, ngx_iv_s3_method_e method)
     s->op = op;
     s->s3 = op->storage->state;
     s->method = method;
+
+    if (body) {
+        s->body = *body;
+    }
 
     s->backoff.handler = ngx_iv_s3_backoff_event;
     s->backoff.data = s;
@@ -242,7 +253,8 @@ ngx_iv_s3_try(ngx_iv_s3_op_t *s)
     rq.now = ngx_time() + s->s3->skew;
     rq.method = s->method;
     rq.op = op;
-    rq.expect = s->method == NGX_IV_S3_PUT && s->s3->expect && op->size > 0;
+    rq.body = &s->body;
+    rq.expect = ngx_iv_s3_sends(s) && s->s3->expect && op->size > 0;
 
     rc = ngx_iv_s3_request_head(pool, &rq, &call->head);
 
@@ -256,10 +268,14 @@ ngx_iv_s3_try(ngx_iv_s3_op_t *s)
         return NGX_ERROR;
     }
 
-    if (s->method == NGX_IV_S3_PUT) {
+    if (ngx_iv_s3_sends(s)) {
         call->length = op->size;
         call->source = ngx_iv_s3_source;
         call->progress = ngx_iv_s3_progress;
+
+    } else if (s->method == NGX_IV_S3_COMPLETE) {
+        call->length = (off_t) s->body.len;
+        call->source = ngx_iv_s3_body;
     }
 
     call->expect = rq.expect;
@@ -382,6 +398,26 @@ ngx_iv_s3_source(ngx_iv_call_t *call, off_t offset, u_char **p, size_t *n)
 }
 
 
+static ngx_int_t
+ngx_iv_s3_body(ngx_iv_call_t *call, off_t offset, u_char **p, size_t *n)
+{
+    ngx_iv_s3_op_t   *s;
+    ngx_iv_s3_try_t  *t;
+
+    t = call->data;
+    s = t->s;
+
+    if (s == NULL) {
+        return NGX_ERROR;
+    }
+
+    *p = s->body.data + offset;
+    *n = s->body.len - (size_t) offset;
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_iv_s3_progress(ngx_iv_call_t *call)
 {
@@ -423,12 +459,19 @@ ngx_iv_s3_done(ngx_iv_call_t *call)
 
     s->op->sent = call->sent;
 
-    if (s->method == NGX_IV_S3_PUT
+    if (s->method != NGX_IV_S3_HEAD && s->method != NGX_IV_S3_DELETE
         && (call->sent
             || (call->length == 0 && call->result != NGX_IV_CALL_CONNECT
                 && call->result != NGX_IV_CALL_TLS)))
     {
         s->op->touched = 1;
+    }
+
+    if (s->method == NGX_IV_S3_COMPLETE && call->sent == call->length
+        && (call->result != NGX_IV_CALL_OK
+            || call->response->status >= 500))
+    {
+        s->unclear = 1;
     }
 
     if (call->result == NGX_IV_CALL_OK) {
@@ -474,6 +517,12 @@ ngx_iv_s3_failed(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
         }
     }
 
+    if (s->method == NGX_IV_S3_COMPLETE && s->unclear) {
+        ngx_iv_s3_log(s, f, NGX_LOG_INFO);
+        ngx_iv_s3_settle(s);
+        return;
+    }
+
     ngx_iv_s3_log(s, f, NGX_LOG_ERR);
 
     ngx_iv_s3_finish(s, f->code);
@@ -489,7 +538,7 @@ ngx_iv_s3_rewind(ngx_iv_s3_op_t *s)
     size_t      n;
     ngx_int_t   rc;
 
-    if (s->method != NGX_IV_S3_PUT || s->op->size == 0) {
+    if (!ngx_iv_s3_sends(s) || s->op->size == 0) {
         return NGX_OK;
     }
 

@@ -1,6 +1,7 @@
 /*
- * A storage that is an S3 bucket, what its two files share: _s3.c begins and
- * repeats tries, _s3_answer.c judges how they ended.
+ * A storage that is an S3 bucket, what its files share: _s3.c begins and
+ * repeats tries, _s3_answer.c judges how they ended, _s3_multi.c knows what is
+ * special about multipart uploads.
  */
 
 #ifndef NGX_IV_STORAGE_S3_H
@@ -47,13 +48,21 @@ struct ngx_iv_s3_op_s {
     ngx_iv_s3_try_t       *try;         /* NULL: none under way */
     ngx_event_t            backoff;
     ngx_uint_t             retries;
+    ngx_str_t              body;        /* complete: in the operation's pool */
 
     unsigned               fresh:1;     /* no idle connections any more */
     unsigned               stale:1;     /* a stale connection was met */
     unsigned               skewed:1;    /* the clock was corrected */
     unsigned               lost:1;      /* the body can't be sent again */
     unsigned               cancelled:1;
+    unsigned               unclear:1;   /* complete: it may have been done */
+    unsigned               settling:1;  /* complete: a HEAD decides */
 };
+
+
+/* the body comes from the operation's source */
+#define ngx_iv_s3_sends(s)                                                    \
+    ((s)->method == NGX_IV_S3_PUT || (s)->method == NGX_IV_S3_PART)
 
 
 /* why a try failed */
@@ -69,6 +78,8 @@ typedef struct {
 
 /* _s3.c */
 
+void ngx_iv_s3_start(ngx_iv_storage_op_t *op, ngx_iv_s3_method_e method,
+    const ngx_str_t *body);
 /* another try, if f and the number of tries allow it, or the end */
 void ngx_iv_s3_failed(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
 /* another try now, not counted */
@@ -87,9 +98,28 @@ void ngx_iv_s3_header(ngx_iv_call_t *call, const ngx_str_t *name,
 /* a try is over: with an answer, without one.  f is zeroed */
 void ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
 void ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
+/* op->etag from what the storage said, without quotes and the mark of weakness.
+ * NGX_OK or NGX_ERROR */
+ngx_int_t ngx_iv_s3_set_etag(ngx_iv_s3_op_t *s, ngx_str_t etag);
 /* level: NGX_LOG_ERR, or NGX_LOG_INFO when another try follows */
 void ngx_iv_s3_log(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f,
     ngx_uint_t level);
+
+/* _s3_multi.c */
+
+void ngx_iv_s3_multi_create(ngx_iv_storage_op_t *op);
+void ngx_iv_s3_multi_part(ngx_iv_storage_op_t *op);
+void ngx_iv_s3_multi_complete(ngx_iv_storage_op_t *op);
+void ngx_iv_s3_multi_abort(ngx_iv_storage_op_t *op);
+
+/* 2xx: NGX_OK; NGX_DECLINED: it is none, see f; NGX_DONE: the operation goes on
+ * or is over; NGX_ERROR: no memory */
+ngx_int_t ngx_iv_s3_created(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
+ngx_int_t ngx_iv_s3_completed(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
+/* the HEAD found an object */
+ngx_int_t ngx_iv_s3_settled(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
+/* an unclear completion: asks for the object */
+void ngx_iv_s3_settle(ngx_iv_s3_op_t *s);
 
 
 #endif

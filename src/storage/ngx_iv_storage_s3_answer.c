@@ -198,6 +198,7 @@ ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     ngx_iv_s3_verdict_t   v;
 
     static const ngx_str_t  no_key = ngx_string("NoSuchKey");
+    static const ngx_str_t  no_upload = ngx_string("NoSuchUpload");
 
     t = s->try;
     call = t->call;
@@ -208,6 +209,10 @@ ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     if (status >= 200 && status < 300) {
 
         rc = ngx_iv_s3_success(s, f);
+
+        if (rc == NGX_DONE) {
+            return;
+        }
 
         if (rc == NGX_DECLINED) {
             ngx_iv_s3_failed(s, f);
@@ -247,9 +252,32 @@ ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 
         /* any 404 does for HEAD, which has no document to tell why */
 
-        if (s->method == NGX_IV_S3_HEAD) {
+        if (s->method == NGX_IV_S3_HEAD && !s->settling) {
             ngx_iv_s3_finish(s, NGX_IV_NOT_FOUND);
             return;
+        }
+
+        if (s->settling) {
+            f->code = NGX_IV_STORAGE_UNAVAILABLE;
+            f->hint = "the multipart upload was not completed, or another "
+                      "has aborted it";
+            ngx_iv_s3_failed(s, f);
+            return;
+        }
+
+        if (f->error.code.len == no_upload.len
+            && ngx_memcmp(f->error.code.data, no_upload.data, no_upload.len)
+               == 0)
+        {
+            if (s->method == NGX_IV_S3_ABORT) {
+                ngx_iv_s3_finish(s, NGX_OK);
+                return;
+            }
+
+            if (s->method == NGX_IV_S3_COMPLETE) {
+                ngx_iv_s3_settle(s);
+                return;
+            }
         }
 
         /* a 404 that names nothing may come from a wrong endpoint */
@@ -290,7 +318,8 @@ ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 }
 
 
-/* NGX_OK; NGX_DECLINED: it is none, see f; NGX_ERROR: no memory */
+/* NGX_OK; NGX_DECLINED: it is none, see f; NGX_DONE: nothing more to do;
+ * NGX_ERROR: no memory */
 
 static ngx_int_t
 ngx_iv_s3_success(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
@@ -302,6 +331,7 @@ ngx_iv_s3_success(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     switch (s->method) {
 
     case NGX_IV_S3_PUT:
+    case NGX_IV_S3_PART:
         s->op->touched = 1;
 
         if (call->sent < call->length) {
@@ -316,26 +346,42 @@ ngx_iv_s3_success(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 
     case NGX_IV_S3_HEAD:
         s->op->found_size = call->response->content_length;
+
+        if (s->settling) {
+            return ngx_iv_s3_settled(s, f);
+        }
+
         return ngx_iv_s3_etag(s);
 
-    default: /* NGX_IV_S3_DELETE */
+    case NGX_IV_S3_CREATE:
+        return ngx_iv_s3_created(s, f);
+
+    case NGX_IV_S3_COMPLETE:
+        return ngx_iv_s3_completed(s, f);
+
+    default: /* NGX_IV_S3_DELETE, NGX_IV_S3_ABORT */
         return NGX_OK;
     }
 }
 
 
-/* without quotes and the mark of weakness, which R2 and proxies may add */
-
 static ngx_int_t
 ngx_iv_s3_etag(ngx_iv_s3_op_t *s)
 {
-    ngx_str_t             etag;
+    s->op->etag_opaque = s->try->opaque;
+
+    return ngx_iv_s3_set_etag(s, s->try->etag);
+}
+
+
+/* without quotes and the mark of weakness, which R2 and proxies may add */
+
+ngx_int_t
+ngx_iv_s3_set_etag(ngx_iv_s3_op_t *s, ngx_str_t etag)
+{
     ngx_iv_storage_op_t  *op;
 
     op = s->op;
-    etag = s->try->etag;
-
-    op->etag_opaque = s->try->opaque;
 
     if (etag.len >= 2 && ngx_strncmp(etag.data, "W/", 2) == 0) {
         etag.data += 2;
@@ -496,8 +542,8 @@ ngx_iv_s3_log(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f, ngx_uint_t level)
         p = ngx_slprintf(p, last, ", the body can't be sent again");
     }
 
-    ngx_log_error(level, s->op->log, 0, "storage \"%V\": %V failed%s: %*s: %s",
-                  &s->op->storage->conf->name, ngx_iv_s3_method(s->method),
+    ngx_log_error(level, s->op->log, 0, "storage \"%V\": %s failed%s: %*s: %s",
+                  &s->op->storage->conf->name, ngx_iv_s3_action(s->method),
                   level == NGX_LOG_INFO ? ", trying again" : "",
                   (size_t) (p - buf), buf, f->hint);
 }
