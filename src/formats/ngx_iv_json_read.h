@@ -32,7 +32,7 @@ struct ngx_iv_json_node_s {
     unsigned              integer:1;    /* number: `num` holds it exactly */
     int64_t               num;          /* number; bool: 0, 1 */
     ngx_str_t             key;          /* in an object, unescaped */
-    ngx_str_t             str;          /* string: unescaped; number: its text */
+    ngx_str_t             str;          /* string: unescaped; number: text */
     ngx_uint_t            n;            /* array, object: children */
     ngx_iv_json_node_t   *first;
     ngx_iv_json_node_t   *last;

@@ -10,8 +10,8 @@
 
 /* of {"hello": "world"} and a line end (RFC 9530 appendix) */
 #define S256  "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:"
-#define S512  "sha-512=:YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4yP+pgk4vf2a" \
-              "CsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg==:"
+#define S512  "sha-512=:YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4yP+pg"     \
+              "k4vf2aCsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg==:"
 
 
 static ngx_iv_digests_t  d;

@@ -11,7 +11,8 @@
 
 
 #define CD    "Content-Disposition: form-data; name=\"a\"\r\n"
-#define FILE_ "Content-Disposition: form-data; name=\"f\"; filename=\"x.png\"\r\n"
+#define FILE_                                                                 \
+    "Content-Disposition: form-data; name=\"f\"; filename=\"x.png\"\r\n"
 #define TYPE  "multipart/form-data; boundary=AaB03x"
 
 
