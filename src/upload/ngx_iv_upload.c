@@ -1,25 +1,22 @@
 #include "upload/ngx_iv_upload_state.h"
 
 
-static void ngx_iv_upload_settle(ngx_iv_upload_t *u);
+static void ngx_iv_upload_count(ngx_iv_upload_t *u);
 static u_char *ngx_iv_upload_log(ngx_log_t *log, u_char *buf, size_t len);
 static ngx_int_t ngx_iv_upload_copy(ngx_iv_upload_t *u,
     const ngx_iv_upload_params_t *params, ngx_log_t *log);
 static ngx_int_t ngx_iv_upload_strdup(ngx_pool_t *pool, ngx_str_t *s);
+static ngx_int_t ngx_iv_upload_body(ngx_iv_upload_t *u);
 static void ngx_iv_upload_destroy(ngx_iv_upload_t *u);
 
 static void ngx_iv_upload_step(ngx_event_t *ev);
 static void ngx_iv_upload_advance(ngx_iv_upload_t *u);
 static void ngx_iv_upload_sniff(ngx_iv_upload_t *u);
 static ngx_int_t ngx_iv_upload_describe(ngx_iv_upload_t *u);
-static void ngx_iv_upload_commit(ngx_iv_upload_t *u);
 static void ngx_iv_upload_report(ngx_iv_upload_t *u);
 static size_t ngx_iv_upload_free_room(ngx_iv_upload_t *u, u_char **p);
 
 static void ngx_iv_upload_written(ngx_iv_metadata_op_t *op);
-
-static void ngx_iv_upload_beat(ngx_event_t *ev);
-static void ngx_iv_upload_beaten(ngx_iv_upload_t *u);
 static void ngx_iv_upload_patience(ngx_event_t *ev);
 
 
@@ -51,9 +48,7 @@ ngx_iv_upload_create(const ngx_iv_upload_params_t *params, ngx_log_t *log)
         return NULL;
     }
 
-    st->ring = ngx_iv_ring_create(params->size, NGX_IV_UPLOAD_RING,
-                                  &params->limits, log);
-    if (st->ring == NULL) {
+    if (ngx_iv_upload_body(u) != NGX_OK) {
         ngx_destroy_pool(pool);
         return NULL;
     }
@@ -84,11 +79,77 @@ ngx_iv_upload_create(const ngx_iv_upload_params_t *params, ngx_log_t *log)
 }
 
 
+/* where the bytes will lie */
+
+static ngx_int_t
+ngx_iv_upload_body(ngx_iv_upload_t *u)
+{
+    off_t                    size;
+    ngx_iv_ring_t           *ring;
+    ngx_iv_upload_state_t   *st;
+    const ngx_iv_digests_t  *digests;
+
+    st = u->state;
+    digests = u->params.digests;
+
+    st->unknown = (u->params.size == -1);
+    size = st->unknown ? NGX_IV_RING_UNKNOWN : u->params.size;
+
+    ring = ngx_iv_ring_create(size, NGX_IV_UPLOAD_RING, &u->params.limits,
+                              u->log);
+    if (ring == NULL) {
+        return NGX_ERROR;
+    }
+
+    st->ring = ring;
+
+    if (digests
+        && digests->has_sha512
+        && ngx_iv_hash_want_sha512(&ring->hash) != NGX_OK)
+    {
+        goto failed;
+    }
+
+    if (st->unknown
+        && ngx_iv_storage_needs_parts(u->params.storage)
+        && ngx_iv_upload_hold(u) != NGX_OK)
+    {
+        goto failed;
+    }
+
+    return NGX_OK;
+
+failed:
+
+    ngx_iv_ref_drop(&ring->ref);
+
+    return NGX_ERROR;
+}
+
+
 static ngx_int_t
 ngx_iv_upload_copy(ngx_iv_upload_t *u, const ngx_iv_upload_params_t *params,
     ngx_log_t *log)
 {
+    ngx_iv_digests_t  *digests;
+
     u->params = *params;
+
+    if (params->fields && ngx_iv_upload_fields(u, params->fields) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    u->params.fields = NULL;
+
+    if (params->digests) {
+        digests = ngx_palloc(u->pool, sizeof(ngx_iv_digests_t));
+        if (digests == NULL) {
+            return NGX_ERROR;
+        }
+
+        *digests = *params->digests;
+        u->params.digests = digests;
+    }
 
     if (ngx_iv_upload_strdup(u->pool, &u->params.owner) != NGX_OK
         || ngx_iv_upload_strdup(u->pool, &u->params.original_name) != NGX_OK
@@ -175,6 +236,11 @@ ngx_iv_upload_destroy(ngx_iv_upload_t *u)
         ngx_iv_job_release(st->job);
     }
 
+    if (st->multi.pool) {
+        ngx_destroy_pool(st->multi.pool);
+    }
+
+    ngx_iv_room_release(&st->share);
     ngx_iv_ref_drop(&st->ring->ref);
 
     /* cancels what is still under way */
@@ -193,6 +259,17 @@ ngx_iv_upload_room(ngx_iv_upload_t *u, u_char **p)
 
     n = ngx_iv_upload_free_room(u, p);
 
+    if (n == 0
+        && st->held
+        && st->phase <= NGX_IV_UPLOAD_STREAM
+        && !st->fault
+        && !ngx_iv_upload_ended(u))
+    {
+        ngx_iv_upload_hold_more(u);
+
+        n = ngx_iv_upload_free_room(u, p);
+    }
+
     st->wanted = (n == 0);
 
     return n;
@@ -202,7 +279,7 @@ ngx_iv_upload_room(ngx_iv_upload_t *u, u_char **p)
 static size_t
 ngx_iv_upload_free_room(ngx_iv_upload_t *u, u_char **p)
 {
-    off_t                   sent;
+    off_t                   sent, rest;
     size_t                  n;
     ngx_iv_upload_state_t  *st;
 
@@ -214,13 +291,28 @@ ngx_iv_upload_free_room(ngx_iv_upload_t *u, u_char **p)
         return 0;
     }
 
-    sent = st->put ? st->put->sent : 0;
+    if (st->held) {
+        sent = st->multi.sent;
+
+    } else {
+        sent = st->put ? st->put->sent : 0;
+    }
 
     if (ngx_iv_ring_room(st->ring, sent, p, &n, u->log) != NGX_OK) {
         st->fault = NGX_IV_OVERLOADED;
         st->fault_why = "no memory for the upload";
         ngx_iv_upload_post(u);
         return 0;
+    }
+
+    /* one too many must be seen to be refused */
+
+    if (st->unknown && !ngx_iv_upload_ended(u)) {
+        rest = u->params.max_size + 1 - st->ring->filled;
+
+        if ((off_t) n > rest) {
+            n = (size_t) rest;
+        }
     }
 
     return n;
@@ -239,6 +331,43 @@ ngx_iv_upload_filled(ngx_iv_upload_t *u, size_t n)
     }
 
     st->ring->filled += (off_t) n;
+    st->pressed = 0;
+
+    ngx_iv_room_progress(&st->share, n);
+
+    if (st->unknown && st->ring->filled > u->params.max_size) {
+        ngx_iv_upload_fail(u, NGX_IV_TOO_LARGE, "larger than is allowed");
+        return;
+    }
+
+    ngx_iv_upload_post(u);
+}
+
+
+void
+ngx_iv_upload_end(ngx_iv_upload_t *u)
+{
+    ngx_iv_ring_t          *ring;
+    ngx_iv_upload_state_t  *st;
+
+    st = u->state;
+    ring = st->ring;
+
+    if (st->phase > NGX_IV_UPLOAD_STREAM || ngx_iv_upload_ended(u)) {
+        return;
+    }
+
+    ring->size = ring->filled;
+    st->wanted = 0;
+
+    if (st->held) {
+        ngx_iv_upload_hold_trim(u, st->multi.sent);
+    }
+
+    if (ring->size == 0) {
+        ngx_iv_upload_fail(u, NGX_IV_LENGTH_MISMATCH, "the file is empty");
+        return;
+    }
 
     ngx_iv_upload_post(u);
 }
@@ -253,7 +382,7 @@ ngx_iv_upload_fail(ngx_iv_upload_t *u, ngx_int_t code, const char *why)
 
     /* once the commit has begun it is too late */
 
-    if (st->phase <= NGX_IV_UPLOAD_STREAM && st->fault == 0) {
+    if (st->phase <= NGX_IV_UPLOAD_HELD && !st->committed && st->fault == 0) {
         st->fault = code;
         st->fault_why = why;
     }
@@ -276,7 +405,10 @@ ngx_iv_upload_abandon(ngx_iv_upload_t *u)
      * who makes it */
 
     if ((st->ring->filled < st->ring->size
-         || st->phase == NGX_IV_UPLOAD_SNIFF)
+         || st->phase == NGX_IV_UPLOAD_SNIFF
+         || (u->params.hold
+             && !st->committed
+             && st->phase <= NGX_IV_UPLOAD_HELD))
         && st->fault == 0)
     {
         st->fault = NGX_IV_LENGTH_MISMATCH;
@@ -319,11 +451,21 @@ ngx_iv_upload_step(ngx_event_t *ev)
 
     ngx_iv_upload_advance(u);
 
-    if (st->phase == NGX_IV_UPLOAD_OVER && !st->counted) {
-        ngx_iv_upload_settle(u);
+    ngx_iv_upload_hold_end(u);
+
+    if (!st->counted
+        && (st->phase == NGX_IV_UPLOAD_OVER
+            || st->phase == NGX_IV_UPLOAD_SETTLE))
+    {
+        ngx_iv_upload_count(u);
     }
 
-    if (st->phase == NGX_IV_UPLOAD_OVER && !st->caller) {
+    /* what a thread still reads is not given back to the room */
+
+    if (st->phase == NGX_IV_UPLOAD_OVER
+        && !st->caller
+        && !(st->held && st->checking))
+    {
         ngx_iv_upload_destroy(u);
         return;
     }
@@ -343,7 +485,7 @@ ngx_iv_upload_advance(ngx_iv_upload_t *u)
         ngx_iv_upload_beaten(u);
     }
 
-    if (st->fault && st->phase <= NGX_IV_UPLOAD_STREAM) {
+    if (st->fault && st->phase <= NGX_IV_UPLOAD_HELD) {
         ngx_iv_upload_refuse(u, st->fault, st->fault_why);
     }
 
@@ -357,8 +499,16 @@ ngx_iv_upload_advance(ngx_iv_upload_t *u)
         ngx_iv_upload_stream(u);
     }
 
+    if (st->phase == NGX_IV_UPLOAD_HELD) {
+        ngx_iv_upload_held(u);
+    }
+
     if (st->phase == NGX_IV_UPLOAD_COMMIT) {
-        ngx_iv_upload_commit(u);
+        ngx_iv_upload_ready(u);
+    }
+
+    if (st->phase == NGX_IV_UPLOAD_SETTLE) {
+        ngx_iv_upload_settle(u);
     }
 
     if (st->phase == NGX_IV_UPLOAD_UNDO) {
@@ -384,10 +534,17 @@ ngx_iv_upload_report(ngx_iv_upload_t *u)
     }
 
     if (st->phase == NGX_IV_UPLOAD_OVER
+        || st->phase == NGX_IV_UPLOAD_SETTLE
         || (st->phase == NGX_IV_UPLOAD_UNDO && st->enough))
     {
         st->answered = 1;
         u->params.done(u->params.data);
+        return;
+    }
+
+    if (st->phase == NGX_IV_UPLOAD_HELD && !st->told) {
+        st->told = 1;
+        u->params.stored(u->params.data);
         return;
     }
 
@@ -405,7 +562,7 @@ ngx_iv_upload_report(ngx_iv_upload_t *u)
         return;
     }
 
-    if (n < rest && p + n != st->ring->mem + st->ring->cap) {
+    if (!st->held && n < rest && p + n != st->ring->mem + st->ring->cap) {
         return;
     }
 
@@ -438,32 +595,13 @@ ngx_iv_upload_refuse(ngx_iv_upload_t *u, ngx_int_t code, const char *why)
         ngx_iv_storage_cancel(st->put);
         u->storage_time = st->put->time;
     }
-}
 
-
-void
-ngx_iv_upload_quiet(ngx_iv_upload_t *u)
-{
-    ngx_iv_upload_state_t  *st;
-
-    st = u->state;
-
-    if (st->beat.timer_set) {
-        ngx_del_timer(&st->beat);
-    }
-
-    if (st->touch_pool) {
-        ngx_destroy_pool(st->touch_pool);
-        st->touch_pool = NULL;
-    }
-
-    st->touch.op = NULL;
-    st->touch.done = 0;
+    ngx_iv_upload_parts_cancel(u);
 }
 
 
 static void
-ngx_iv_upload_settle(ngx_iv_upload_t *u)
+ngx_iv_upload_count(ngx_iv_upload_t *u)
 {
     ngx_uint_t              status;
     ngx_iv_zone_t          *zone;
@@ -477,7 +615,7 @@ ngx_iv_upload_settle(ngx_iv_upload_t *u)
     if (u->code == NGX_OK) {
         ngx_iv_zone_add(zone, NGX_IV_COUNT_UPLOADS_CREATED, 1);
         ngx_iv_zone_add(zone, NGX_IV_COUNT_UPLOAD_BYTES,
-                        (ngx_uint_t) u->params.size);
+                        (ngx_uint_t) u->document.size);
         return;
     }
 
@@ -517,7 +655,7 @@ ngx_iv_upload_sniff(ngx_iv_upload_t *u)
     {
         /* a small one that is here: a refusal costs no database */
 
-        rc = ngx_iv_ring_check(ring, ring->size);
+        rc = ngx_iv_ring_check(ring, ring->size, 1);
         if (rc == NGX_OK) {
             ring->checked = ring->size;
             st->passed = 1;
@@ -526,6 +664,12 @@ ngx_iv_upload_sniff(ngx_iv_upload_t *u)
 
     if (rc != NGX_OK) {
         ngx_iv_upload_refuse(u, rc, ring->image.why);
+        return;
+    }
+
+    if (st->passed && ngx_iv_upload_digests(u) != NGX_OK) {
+        ngx_iv_upload_refuse(u, NGX_IV_DIGEST_MISMATCH,
+                             "a declared digest is not that of the body");
         return;
     }
 
@@ -580,9 +724,9 @@ ngx_iv_upload_describe(ngx_iv_upload_t *u)
     doc->owner = u->params.owner;
     doc->original_name = u->params.original_name;
     doc->uploaded_from = u->params.uploaded_from;
-    doc->is_public = u->params.is_public;
+    doc->is_public = doc->is_public || u->params.is_public;
     doc->content_type = *ngx_iv_image_mime(image->format);
-    doc->size = u->params.size;
+    doc->size = ngx_iv_upload_ended(u) ? (int64_t) u->state->ring->size : 0;
     doc->width = image->width;
     doc->height = image->height;
     doc->uploaded_at = (int64_t) tp->sec * 1000 + (int64_t) tp->msec;
@@ -604,7 +748,8 @@ ngx_iv_upload_write(ngx_iv_upload_t *u, ngx_iv_upload_write_t *w,
         return NULL;
     }
 
-    w->op->data = u;
+    w->upload = u;
+    w->op->data = w;
     w->op->handler = ngx_iv_upload_written;
 
     return w->op;
@@ -616,159 +761,27 @@ ngx_iv_upload_written(ngx_iv_metadata_op_t *op)
 {
     ngx_iv_upload_t        *u;
     ngx_iv_upload_state_t  *st;
+    ngx_iv_upload_write_t  *w;
 
-    u = op->data;
+    w = op->data;
+    u = w->upload;
     st = u->state;
 
-    if (op != st->touch.op) {
+    w->done = 1;
+
+    if (w != &st->touch) {
         u->metadata_time += op->time;
     }
 
-    if (op == st->insert.op) {
-        st->insert.done = 1;
-
-        if (op->code == NGX_OK
-            && st->phase == NGX_IV_UPLOAD_STREAM
-            && u->params.heartbeat)
-        {
-            ngx_add_timer(&st->beat, u->params.heartbeat);
-        }
-
-    } else if (op == st->ready.op) {
-        st->ready.done = 1;
-
-    } else if (op == st->fail.op) {
-        st->fail.done = 1;
-
-    } else if (op == st->noted.op) {
-        st->noted.done = 1;
-
-    } else if (op == st->touch.op) {
-        st->touch.done = 1;
+    if (w == &st->insert
+        && op->code == NGX_OK
+        && st->phase == NGX_IV_UPLOAD_STREAM
+        && u->params.heartbeat)
+    {
+        ngx_add_timer(&st->beat, u->params.heartbeat);
     }
 
     ngx_iv_upload_post(u);
-}
-
-
-static void
-ngx_iv_upload_commit(ngx_iv_upload_t *u)
-{
-    ngx_iv_ring_t          *ring;
-    ngx_iv_document_t      *doc;
-    ngx_iv_metadata_op_t   *op;
-    ngx_iv_upload_state_t  *st;
-
-    st = u->state;
-    doc = &u->document;
-
-    if (st->ready.op == NULL) {
-
-        op = ngx_iv_upload_write(u, &st->ready, u->pool);
-        if (op == NULL) {
-            ngx_iv_upload_refuse(u, NGX_IV_INTERNAL, "no memory");
-            return;
-        }
-
-        ring = st->ring;
-
-        doc->width = ring->image.width;
-        doc->height = ring->image.height;
-        doc->etag = st->put->etag;
-        doc->has_checksums = 1;
-        ngx_memcpy(doc->md5, ring->md5, NGX_IV_MD5_LEN);
-        ngx_memcpy(doc->sha256, ring->sha256, NGX_IV_SHA256_LEN);
-
-        ngx_iv_metadata_ready(op, doc);
-        return;
-    }
-
-    if (!st->ready.done) {
-        return;
-    }
-
-    op = st->ready.op;
-
-    if (op->code == NGX_OK) {
-        doc->status = NGX_IV_STATUS_READY;
-        st->phase = NGX_IV_UPLOAD_OVER;
-        return;
-    }
-
-    if (op->code == NGX_IV_CONFLICT || op->code == NGX_IV_NOT_FOUND) {
-        ngx_log_error(NGX_LOG_ERR, u->log, 0,
-                      "the document was swept while its image was uploaded");
-        ngx_iv_upload_refuse(u, NGX_IV_STORAGE_UNAVAILABLE,
-                             "swept while uploading");
-        return;
-    }
-
-    /* it may be ready: then nothing may be taken back */
-
-    st->unsure = op->unknown;
-
-    ngx_iv_upload_refuse(u, op->code, "the document could not be made ready");
-}
-
-
-static void
-ngx_iv_upload_beat(ngx_event_t *ev)
-{
-    ngx_iv_upload_t        *u;
-    ngx_iv_metadata_op_t   *op;
-    ngx_iv_upload_state_t  *st;
-
-    u = ev->data;
-    st = u->state;
-
-    ngx_add_timer(ev, u->params.heartbeat);
-
-    if (st->touch_pool) {
-        /* the last one has not come back */
-        return;
-    }
-
-    /* an upload may take hours: each beat frees what it used */
-
-    st->touch_pool = ngx_create_pool(1024, u->log);
-    if (st->touch_pool == NULL) {
-        return;
-    }
-
-    op = ngx_iv_upload_write(u, &st->touch, st->touch_pool);
-    if (op == NULL) {
-        ngx_destroy_pool(st->touch_pool);
-        st->touch_pool = NULL;
-        return;
-    }
-
-    ngx_iv_metadata_touch(op, u->document.id);
-}
-
-
-static void
-ngx_iv_upload_beaten(ngx_iv_upload_t *u)
-{
-    ngx_int_t               code;
-    ngx_iv_upload_state_t  *st;
-
-    st = u->state;
-    code = st->touch.op->code;
-
-    ngx_destroy_pool(st->touch_pool);
-
-    st->touch_pool = NULL;
-    st->touch.op = NULL;
-    st->touch.done = 0;
-
-    if (st->phase == NGX_IV_UPLOAD_STREAM
-        && (code == NGX_IV_CONFLICT || code == NGX_IV_NOT_FOUND))
-    {
-        ngx_log_error(NGX_LOG_ERR, u->log, 0,
-                      "the document was swept while its image was uploaded");
-        ngx_iv_upload_refuse(u, NGX_IV_STORAGE_UNAVAILABLE,
-                             "swept while uploading");
-    }
 }
 
 

@@ -2,24 +2,34 @@
  * One image on its way into a storage: sniff > reserve > stream+hash+check >
  * commit > undo, as a state machine free of the request type.
  *
- * A body of unknown length is held, one part at a time, in memory that a worker
- * lends (ngx_iv_room.h): what ends within a part is one PUT, signed exactly; what
- * is longer becomes an S3 multipart upload, its parts sent while the next one
- * fills, completed only after all checks.  A local storage needs no parts.
+ * A body of unknown length is held, one part at a time, in memory that a
+ * worker lends (ngx_iv_room.h): what ends within a part is one PUT, signed
+ * exactly; what is longer becomes an S3 multipart upload, its parts sent while
+ * the next one fills, completed only after all checks.  A local storage needs
+ * no parts.
  *
- * An upload owns itself: a pool, a log, a ring of NGX_IV_UPLOAD_BUFFERS
- * buffers.  Whoever feeds it may vanish at any time (ngx_iv_upload_abandon()); what was
- * begun is then undone in the background, and the upload destroys itself.
+ * Memory: a ring of NGX_IV_UPLOAD_BUFFERS buffers of NGX_IV_UPLOAD_BUFFER bytes
+ * (less for a small body), however large the body is; held in parts: at most
+ * two parts, in blocks that are allocated as they fill and freed as soon as the
+ * storage has their part, never more than the room that was granted.
+ *
+ * An upload owns itself: a pool, a log, those bytes.  Whoever feeds it may
+ * vanish at any time (ngx_iv_upload_abandon()); what was begun is then undone
+ * in the background, and the upload destroys itself.
  *
  *   sniff    the first bytes tell format and dimensions; a refusal needs
  *            neither database nor storage
- *   reserve  the document is inserted (uploading)
+ *   reserve  the document is inserted (uploading), then the owner's quota
+ *            reserved: all of a known length, else what each part holds before
+ *            it is sent on (local: what the ring holds, then the rest)
  *   stream   every filled buffer is sent to the storage while a thread hashes
  *            it and walks the image; the last buffer is withheld until all
  *            checks have passed, so a bad image never becomes an object
- *   commit   ETag against MD5, then the document becomes ready
- *   undo     the PUT is cut; the document becomes error (majority), only then
- *            the object is deleted; what can't be had is left to the sweep
+ *   commit   ETag against MD5, then (hold: at the caller's word) the document
+ *            becomes ready; the quota is settled behind the answer
+ *   undo     the PUT is cut, a multipart upload aborted; the document becomes
+ *            error (majority), only then the quota is given back and the object
+ *            deleted; what can't be had is left to the sweep
  */
 
 #ifndef NGX_IV_UPLOAD_H
@@ -52,8 +62,9 @@ typedef struct {
     off_t               max_size;       /* unknown: more is TOO_LARGE */
     off_t               at_most;        /* unknown: it can't be larger (what is
                                            left of the form); -1: who knows */
-    ngx_iv_room_t      *room;           /* unknown: memory for parts */
-    unsigned            hold:1;         /* stop before the commit, see `stored` */
+    ngx_iv_room_t      *room;           /* unknown: memory for parts; needed if
+                                           ngx_iv_storage_needs_parts() */
+    unsigned            hold:1;         /* stop before the commit: `stored` */
     ngx_iv_quota_t      quota;
     const ngx_iv_digests_t  *digests;   /* declared sums, or NULL; copied.  A
                                            declared SHA-256 of a known length
@@ -110,7 +121,9 @@ ngx_iv_upload_t *ngx_iv_upload_create(const ngx_iv_upload_params_t *params,
 
 /*
  * Where the next bytes go: the room in the buffer being filled, 0: none now,
- * `more` follows.  Never more than what is left of params.size.
+ * `more` follows.  Never more than what is left of params.size.  Of unknown
+ * length: to be asked when there are bytes, as memory is reserved for them; one
+ * byte more than max_size is taken, and fails the upload.
  */
 size_t ngx_iv_upload_room(ngx_iv_upload_t *u, u_char **p);
 

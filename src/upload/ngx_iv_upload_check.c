@@ -2,11 +2,15 @@
 
 /* sniffing stops within so many bytes of what it looks for */
 #define NGX_IV_SNIFF_STEP  4096
+/* and waits for so many bytes, if there is no ring that could be full */
+#define NGX_IV_SNIFF_MAX   131072
 
 
 static void ngx_iv_ring_destroy(ngx_iv_ref_t *ref);
 static size_t ngx_iv_ring_piece(ngx_iv_ring_t *ring, off_t from, off_t to,
     u_char **p);
+static ngx_int_t ngx_iv_ring_block(ngx_iv_ring_t *ring, ngx_log_t *log);
+static ngx_int_t ngx_iv_ring_finish(ngx_iv_ring_t *ring, off_t size);
 
 
 ngx_iv_ring_t *
@@ -44,30 +48,109 @@ ngx_iv_ring_destroy(ngx_iv_ref_t *ref)
     ring = (ngx_iv_ring_t *) ref;
 
     ngx_iv_hash_free(&ring->hash);
+    ngx_iv_upload_sums_free(&ring->sums);
 
-    if (ring->mem) {
-        ngx_free(ring->mem);
+    ngx_iv_ring_empty(ring);
+
+    if (ring->blocks) {
+        ngx_free(ring->blocks);
     }
 
     ngx_free(ring);
 }
 
 
-/* the bytes of [from, to) up to the ring's edge */
+ngx_int_t
+ngx_iv_ring_hold(ngx_iv_ring_t *ring, off_t part_size, ngx_uint_t max,
+    ngx_log_t *log)
+{
+    size_t  n;
+
+    /* two parts, each of which may begin and end within a block */
+
+    n = 2 * ((size_t) (part_size / NGX_IV_RING_BLOCK) + 2) + 1;
+
+    ring->blocks = ngx_calloc(n * sizeof(u_char *), log);
+    if (ring->blocks == NULL) {
+        return NGX_ERROR;
+    }
+
+    ring->nblocks = n;
+    ring->cap = 0;
+
+    return ngx_iv_upload_sums_init(&ring->sums, part_size, max, log);
+}
+
+
+void
+ngx_iv_ring_trim(ngx_iv_ring_t *ring, off_t sent)
+{
+    off_t    last;
+    u_char **block;
+
+    last = ngx_min(sent, ring->checked);
+
+    while (ring->base + NGX_IV_RING_BLOCK <= last) {
+
+        block = &ring->blocks[(size_t) (ring->base / NGX_IV_RING_BLOCK)
+                              % ring->nblocks];
+
+        /* NULL: emptied before */
+
+        if (*block) {
+            ngx_free(*block);
+            *block = NULL;
+        }
+
+        ring->base += NGX_IV_RING_BLOCK;
+    }
+}
+
+
+void
+ngx_iv_ring_empty(ngx_iv_ring_t *ring)
+{
+    size_t  i;
+
+    if (ring->mem) {
+        ngx_free(ring->mem);
+        ring->mem = NULL;
+    }
+
+    for (i = 0; i < ring->nblocks; i++) {
+        if (ring->blocks[i]) {
+            ngx_free(ring->blocks[i]);
+            ring->blocks[i] = NULL;
+        }
+    }
+}
+
+
+/* the bytes of [from, to) up to the ring's, or the block's, edge */
 
 static size_t
 ngx_iv_ring_piece(ngx_iv_ring_t *ring, off_t from, off_t to, u_char **p)
 {
-    size_t  pos, n;
+    size_t   pos, n;
+    u_char  *mem;
 
-    pos = (size_t) (from % (off_t) ring->cap);
-    n = ring->cap - pos;
+    if (ring->blocks) {
+        mem = ring->blocks[(size_t) (from / NGX_IV_RING_BLOCK)
+                           % ring->nblocks];
+        pos = (size_t) (from % NGX_IV_RING_BLOCK);
+        n = NGX_IV_RING_BLOCK - pos;
+
+    } else {
+        mem = ring->mem;
+        pos = (size_t) (from % (off_t) ring->cap);
+        n = ring->cap - pos;
+    }
 
     if ((off_t) n > to - from) {
         n = (size_t) (to - from);
     }
 
-    *p = ring->mem + pos;
+    *p = mem + pos;
 
     return n;
 }
@@ -84,7 +167,13 @@ ngx_iv_ring_room(ngx_iv_ring_t *ring, off_t sent, u_char **p, size_t *n,
 
     /* both the storage and the check must be through with a byte */
 
-    last = ngx_min(sent, ring->checked) + (off_t) ring->cap;
+    if (ring->blocks) {
+        ngx_iv_ring_trim(ring, sent);
+        last = ring->base + (off_t) ring->cap;
+
+    } else {
+        last = ngx_min(sent, ring->checked) + (off_t) ring->cap;
+    }
 
     if (last > ring->size) {
         last = ring->size;
@@ -94,11 +183,8 @@ ngx_iv_ring_room(ngx_iv_ring_t *ring, off_t sent, u_char **p, size_t *n,
         return NGX_OK;
     }
 
-    if (ring->mem == NULL) {
-        ring->mem = ngx_alloc(ring->cap, log);
-        if (ring->mem == NULL) {
-            return NGX_ERROR;
-        }
+    if (ngx_iv_ring_block(ring, log) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     *n = ngx_iv_ring_piece(ring, ring->filled, last, p);
@@ -107,11 +193,39 @@ ngx_iv_ring_room(ngx_iv_ring_t *ring, off_t sent, u_char **p, size_t *n,
 }
 
 
+/* memory for the byte that comes next */
+
+static ngx_int_t
+ngx_iv_ring_block(ngx_iv_ring_t *ring, ngx_log_t *log)
+{
+    size_t    n;
+    u_char  **mem;
+
+    if (ring->blocks) {
+        mem = &ring->blocks[(size_t) (ring->filled / NGX_IV_RING_BLOCK)
+                            % ring->nblocks];
+        n = NGX_IV_RING_BLOCK;
+
+    } else {
+        mem = &ring->mem;
+        n = ring->cap;
+    }
+
+    if (*mem == NULL) {
+        *mem = ngx_alloc(n, log);
+    }
+
+    return *mem ? NGX_OK : NGX_ERROR;
+}
+
+
 ngx_int_t
 ngx_iv_ring_read(ngx_iv_ring_t *ring, off_t offset, off_t limit, u_char **p,
     size_t *n)
 {
-    if (offset + (off_t) ring->cap < ring->filled) {
+    if (ring->blocks ? offset < ring->base
+                     : offset + (off_t) ring->cap < ring->filled)
+    {
         return NGX_DECLINED;
     }
 
@@ -162,29 +276,39 @@ ngx_iv_ring_sniff(ngx_iv_ring_t *ring)
         return (rc == NGX_OK) ? NGX_IV_CORRUPT_IMAGE : rc;
     }
 
-    if (ring->filled < (off_t) ring->cap) {
+    if (ring->filled < (off_t) (ring->blocks ? NGX_IV_SNIFF_MAX : ring->cap)) {
         return NGX_AGAIN;
     }
 
-    /* the ring is full: the format is known, dimensions come later */
+    /* that is enough: the format is known, dimensions come later */
 
     return ring->image.format ? NGX_OK : NGX_IV_UNSUPPORTED_TYPE;
 }
 
 
 ngx_int_t
-ngx_iv_ring_check(ngx_iv_ring_t *ring, off_t to)
+ngx_iv_ring_check(ngx_iv_ring_t *ring, off_t to, ngx_uint_t last)
 {
-    off_t       off, walk;
+    off_t       off, walk, edge;
     size_t      n;
     u_char     *p;
     ngx_int_t   rc;
 
     for (off = ring->checked; off < to; off += (off_t) n) {
 
-        n = ngx_iv_ring_piece(ring, off, to, &p);
+        edge = to;
 
-        if (ngx_iv_hash_update(&ring->hash, p, n) != NGX_OK) {
+        if (ring->sums.part_size) {
+            edge = off - off % ring->sums.part_size + ring->sums.part_size;
+            edge = ngx_min(edge, to);
+        }
+
+        n = ngx_iv_ring_piece(ring, off, edge, &p);
+
+        if (ngx_iv_hash_update(&ring->hash, p, n) != NGX_OK
+            || ngx_iv_upload_sums_update(&ring->sums, &ring->hash, off, p, n)
+               != NGX_OK)
+        {
             return NGX_IV_INTERNAL;
         }
 
@@ -204,16 +328,29 @@ ngx_iv_ring_check(ngx_iv_ring_t *ring, off_t to)
         }
     }
 
-    if (to < ring->size) {
-        return NGX_OK;
-    }
+    return last ? ngx_iv_ring_finish(ring, to) : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_iv_ring_finish(ngx_iv_ring_t *ring, off_t size)
+{
+    ngx_int_t  rc;
 
     rc = ngx_iv_image_finish(&ring->image);
     if (rc != NGX_OK) {
         return rc;
     }
 
-    if (ngx_iv_hash_final(&ring->hash, ring->md5, ring->sha256) != NGX_OK) {
+    if (ngx_iv_hash_final(&ring->hash, ring->md5, ring->sha256) != NGX_OK
+        || ngx_iv_upload_sums_final(&ring->sums, size) != NGX_OK)
+    {
+        return NGX_IV_INTERNAL;
+    }
+
+    if (ring->hash.sha512
+        && ngx_iv_hash_final_sha512(&ring->hash, ring->sha512) != NGX_OK)
+    {
         return NGX_IV_INTERNAL;
     }
 

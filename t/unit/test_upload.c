@@ -4,10 +4,17 @@
  *
  * sources: src/upload/ngx_iv_upload.c src/upload/ngx_iv_upload_stream.c
  * sources: src/upload/ngx_iv_upload_undo.c src/upload/ngx_iv_upload_check.c
+ * sources: src/upload/ngx_iv_upload_hold.c src/upload/ngx_iv_upload_part.c
+ * sources: src/upload/ngx_iv_upload_sums.c src/upload/ngx_iv_upload_quota.c
+ * sources: src/upload/ngx_iv_upload_commit.c src/upload/ngx_iv_room.c
+ * sources: src/formats/ngx_iv_digest.c src/formats/ngx_iv_fields.c
+ * sources: src/formats/ngx_iv_json_read.c src/formats/ngx_iv_date.c
  * sources: src/base/ngx_iv_str.c src/base/ngx_iv_code.c
  * sources: src/formats/ngx_iv_hash.c src/formats/ngx_iv_name.c
  * sources: src/formats/ngx_iv_image.c src/formats/ngx_iv_png.c
- * sources: src/formats/ngx_iv_jpeg.c
+ * sources: src/formats/ngx_iv_jpeg.c src/formats/ngx_iv_jpeg_declared.c
+ * sources: src/formats/ngx_iv_jpeg_tail.c src/formats/ngx_iv_gif.c
+ * sources: src/formats/ngx_iv_webp.c src/formats/ngx_iv_avif.c
  * libs: -lcrypto -lz
  */
 
@@ -142,7 +149,9 @@ thread(void)
 
 /* the metadata store: operations wait until the test ends them */
 
-typedef enum { NONE, INSERT, TOUCH, READY, FAIL, NOTED } write_e;
+typedef enum {
+    NONE, INSERT, TOUCH, READY, FAIL, NOTED, MULTI, RESERVE, SETTLE, RELEASE
+} write_e;
 
 static ngx_iv_metadata_op_t  *writes[8];
 static write_e                kinds[8];
@@ -202,6 +211,50 @@ ngx_iv_metadata_object_deleted(ngx_iv_metadata_op_t *op,
     add_write(op, NOTED);
 }
 
+static ngx_str_t  noted_id;
+
+void
+ngx_iv_metadata_multipart(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN], const ngx_str_t *upload_id)
+{
+    noted_id = *upload_id;
+    add_write(op, MULTI);
+}
+
+static int64_t  asked, used, limit;
+static int64_t  granted;
+static int      settled, released, ready_ok, fail_ok, insert_ok;
+
+void
+ngx_iv_metadata_quota_reserve(ngx_iv_metadata_op_t *op, const ngx_str_t *owner,
+    const u_char id[NGX_IV_ID_LEN], int64_t already, int64_t n,
+    const ngx_iv_quota_t *quota)
+{
+    EQ_INT(already, granted);
+    OK(n > already);
+    asked = n;
+    add_write(op, RESERVE);
+}
+
+void
+ngx_iv_metadata_quota_settle(ngx_iv_metadata_op_t *op, const ngx_str_t *owner,
+    const u_char id[NGX_IV_ID_LEN])
+{
+    OK(ready_ok);
+    settled++;
+    add_write(op, SETTLE);
+}
+
+void
+ngx_iv_metadata_quota_release(ngx_iv_metadata_op_t *op, const ngx_str_t *owner,
+    const u_char id[NGX_IV_ID_LEN])
+{
+    /* only when the document is error */
+    OK(fail_ok && !ready_ok);
+    released++;
+    add_write(op, RELEASE);
+}
+
 /* ends the oldest of a kind; 0: there is none */
 
 static int
@@ -221,6 +274,29 @@ written(write_e kind, ngx_int_t code, ngx_uint_t unknown)
             op->code = code;
             op->unknown = unknown;
             op->time = 1;
+
+            if (kind == RESERVE) {
+                op->used = used;
+                op->limit = limit;
+                op->default_expiry = 30;
+
+                if (code == NGX_OK && used + asked - granted > limit) {
+                    op->code = NGX_IV_QUOTA_EXCEEDED;
+
+                } else if (code == NGX_OK) {
+                    used += asked - granted;
+                    granted = asked;
+                }
+
+            } else if (kind == RELEASE && code == NGX_OK) {
+                used -= granted;
+                granted = 0;
+            }
+
+            insert_ok |= (kind == INSERT && code == NGX_OK);
+            ready_ok |= (kind == READY && code == NGX_OK);
+            fail_ok |= (kind == FAIL && code == NGX_OK);
+
             op->handler(op);
             turn();
             return 1;
@@ -261,11 +337,72 @@ ngx_iv_storage_delete(ngx_iv_storage_op_t *op)
     del = op;
 }
 
+/* multipart: one operation at a time */
+
+typedef enum { IDLE, CREATE, PART, COMPLETE, ABORT } multi_e;
+
+static ngx_iv_storage_op_t  *mop;
+static multi_e               mkind;
+static size_t                nobject;
+static ngx_uint_t            nparts;
+static int                   local, created, completed, aborted, deleted;
+
+ngx_uint_t
+ngx_iv_storage_needs_parts(ngx_iv_storage_t *st)
+{
+    return !local;
+}
+
+static void
+multi(ngx_iv_storage_op_t *op, multi_e kind)
+{
+    OK(mop == NULL);
+    mop = op;
+    mkind = kind;
+}
+
+void
+ngx_iv_storage_multi_create(ngx_iv_storage_op_t *op)
+{
+    OK(op->content_type.len && op->disposition.len && op->key.len);
+    multi(op, CREATE);
+}
+
+void
+ngx_iv_storage_multi_part(ngx_iv_storage_op_t *op)
+{
+    EQ_STR(noted_id, "upload-1");
+    EQ_STR(op->upload_id, "upload-1");
+    EQ_INT(op->part, nparts + 1);
+    multi(op, PART);
+}
+
+void
+ngx_iv_storage_multi_complete(ngx_iv_storage_op_t *op)
+{
+    EQ_INT(op->nparts, nparts);
+    multi(op, COMPLETE);
+}
+
+void
+ngx_iv_storage_multi_abort(ngx_iv_storage_op_t *op)
+{
+    EQ_STR(op->upload_id, "upload-1");
+    multi(op, ABORT);
+}
+
 void
 ngx_iv_storage_cancel(ngx_iv_storage_op_t *op)
 {
     cancelled = 1;
-    put = NULL;
+
+    if (op == mop) {
+        OK(mkind != CREATE);
+        mop = NULL;
+
+    } else {
+        put = NULL;
+    }
 }
 
 /* sends what there is; the source's last word */
@@ -281,6 +418,10 @@ pump(void)
 
         if (put == NULL || put->sent == put->size) {
             return NGX_DONE;
+        }
+
+        if (put->size == -1) {
+            OK(local);
         }
 
         rc = put->source(put, put->sent, &p, &n);
@@ -397,6 +538,10 @@ static size_t                 fed;
 static ngx_iv_storage_conf_t  conf;
 static ngx_iv_storage_t       storage;
 static ngx_log_t              log;
+static ngx_iv_room_t         *room;
+static ngx_pool_t            *room_pool;
+static ngx_iv_upload_params_t  extra;
+static int                    told;
 
 static ngx_int_t
 cb_key(void *data, ngx_pool_t *pool, const ngx_str_t *filename, ngx_str_t *key)
@@ -418,6 +563,12 @@ cb_done(void *data)
 {
     done++;
     code = u->code;
+}
+
+static void
+cb_stored(void *data)
+{
+    told++;
 }
 
 static void
@@ -443,15 +594,24 @@ begin(size_t size)
     nwrites = 0;
     last_write = NONE;
     put = del = NULL;
-    cancelled = woken = more = done = 0;
+    cancelled = woken = more = done = told = 0;
     code = -100;
     fed = 0;
 
+    mop = NULL;
+    nparts = 0;
+    nobject = 0;
+    created = completed = aborted = deleted = 0;
+    settled = released = ready_ok = fail_ok = insert_ok = 0;
+    granted = used = 0;
+    limit = 1000000000;
+    ngx_str_null(&noted_id);
+
     ngx_str_set(&conf.name, "s");
-    conf.type = NGX_IV_STORAGE_S3;
+    conf.type = local ? NGX_IV_STORAGE_LOCAL : NGX_IV_STORAGE_S3;
     storage.conf = &conf;
 
-    ngx_memzero(&params, sizeof(params));
+    params = extra;
     params.storage = &storage;
     params.limits.types = NGX_IV_IMAGE_ALL;
     params.limits.max_pixels = 1000000;
@@ -461,6 +621,7 @@ begin(size_t size)
     ngx_str_set(&params.original_name, "photo.png");
     params.key = cb_key;
     params.more = cb_more;
+    params.stored = cb_stored;
     params.done = cb_done;
 
     u = ngx_iv_upload_create(&params, &log);
@@ -1053,6 +1214,887 @@ test_no_memory(void)
 }
 
 
+/* bodies of unknown length */
+
+static size_t  part_size, room_size;
+
+static void
+begin_unknown(void)
+{
+    conf.part_size = part_size;
+
+    room_pool = ngx_create_pool(1024, &log);
+    room = ngx_iv_room_create(room_pool, room_size, &log);
+
+    extra.room = room;
+    extra.max_size = 900000;
+    extra.at_most = extra.at_most ? extra.at_most : -1;
+
+    begin((size_t) -1);
+}
+
+/* all of the room is free again */
+
+static void
+room_free(void)
+{
+    ngx_iv_room_share_t  share;
+
+    ngx_memzero(&share, sizeof(share));
+    EQ_INT(ngx_iv_room_take(room, &share, room_size), NGX_OK);
+    ngx_destroy_pool(room_pool);
+    ngx_memzero(&extra, sizeof(extra));
+    local = 0;
+}
+
+static const char *
+etag(size_t size)
+{
+    size_t         i, n;
+    ngx_uint_t     parts;
+    u_char         sums[64 * 16], sum[16], sha[32];
+    ngx_iv_hash_t  h;
+    static char    hex[48];
+
+    parts = 0;
+
+    for (i = 0; i < size; i += n) {
+        n = ngx_min(part_size, size - i);
+        OK(ngx_iv_hash_init(&h) == NGX_OK);
+        ngx_iv_hash_update(&h, image + i, n);
+        ngx_iv_hash_final(&h, sums + 16 * parts++, sha);
+        ngx_iv_hash_free(&h);
+    }
+
+    OK(ngx_iv_hash_init(&h) == NGX_OK);
+    ngx_iv_hash_update(&h, sums, parts * 16);
+    ngx_iv_hash_final(&h, sum, sha);
+    ngx_iv_hash_free(&h);
+    sprintf((char *) ngx_iv_hex((u_char *) hex, sum, 16), "-%d", (int) parts);
+
+    return hex;
+}
+
+static void
+multi_ends(ngx_int_t rc)
+{
+    size_t                n;
+    off_t                 off;
+    u_char               *p;
+    multi_e               kind;
+    ngx_iv_storage_op_t  *op;
+
+    op = mop;
+    kind = mkind;
+    op->code = rc;
+
+    if (kind == PART) {
+
+        for (off = 0; off < op->size; off += (off_t) n) {
+            EQ_INT(op->source(op, off, &p, &n), NGX_OK);
+            memcpy(stored + nobject + off, p, n);
+            op->sent = off + (off_t) n;
+            op->progress(op);
+        }
+
+        /* nothing leaves that is not reserved */
+        OK(extra.quota.mode == NGX_IV_QUOTA_OFF
+           || granted >= (int64_t) nobject + op->size);
+    }
+
+    if (rc == NGX_OK) {
+        switch (kind) {
+        case CREATE:
+            ngx_str_set(&op->upload_id, "upload-1");
+            created = 1;
+            break;
+        case PART:
+            nobject += (size_t) op->size;
+            nparts++;
+            ngx_str_set(&op->etag, "part");
+            break;
+        case COMPLETE:
+            completed = 1;
+            op->etag.data = (u_char *) etag(nobject);
+            op->etag.len = strlen((char *) op->etag.data);
+            break;
+        default:
+            aborted = 1;
+        }
+    }
+
+    mop = NULL;
+    op->handler(op);
+    turn();
+}
+
+
+typedef enum { NEVER, OP_FAILS, ABANDON, REFUSE, GIVE_WAY, SWEEP } trouble_e;
+
+static trouble_e   trouble;
+static ngx_uint_t  events, trouble_at;
+static int         away, ended, putten, longest;
+
+/* the next thing that happens outside; 0: nothing is under way */
+
+static int
+happens(void)
+{
+    off_t      was;
+    ngx_int_t  rc;
+
+    if (!job_posted && nwrites == 0 && mop == NULL && put == NULL
+        && del == NULL)
+    {
+        return 0;
+    }
+
+    rc = NGX_OK;
+
+    if (++events == trouble_at) {
+
+        switch (trouble) {
+        case OP_FAILS:
+            rc = NGX_IV_STORAGE_UNAVAILABLE;
+            break;
+        case SWEEP:
+            rc = NGX_IV_CONFLICT;
+            break;
+        case ABANDON:
+            if (!done) {
+                ngx_iv_upload_abandon(u);
+                away = 1;
+            }
+            break;
+        case REFUSE:
+            if (!done) {
+                ngx_iv_upload_fail(u, NGX_IV_TIMEOUT, "slow");
+            }
+            break;
+        case GIVE_WAY:
+            if (!done) {
+                u->state->share.give_way(u);
+            }
+            break;
+        default:
+            break;
+        }
+
+        turn();
+    }
+
+    if (job_posted) {
+        thread();
+
+    } else if (nwrites) {
+        written(kinds[0], rc, 0);
+
+    } else if (mop) {
+        multi_ends(rc);
+
+    } else if (put) {
+
+        was = put->sent;
+
+        if (pump() == NGX_DONE || rc != NGX_OK) {
+            nobject = put ? (size_t) put->sent : 0;
+            putten = (rc == NGX_OK);
+            put_ends(rc, md5(nobject));
+
+        } else {
+            return !put || put->sent != was;
+        }
+
+    } else if (del) {
+        deleted |= (rc == NGX_OK);
+        del_ends(rc);
+    }
+
+    return 1;
+}
+
+
+static void
+whole(size_t size)
+{
+    int  i, some;
+
+    events = 0;
+    away = ended = putten = longest = 0;
+
+    png(size);
+    begin_unknown();
+
+    for (i = 0; i < 10000; i++) {
+
+        some = 0;
+
+        if (!away && !done && !gone) {
+
+            if (fed < size) {
+                size_t  was = fed;
+                feed(ngx_min(fed + 30000, size));
+                turn();
+                some = (fed != was || done);
+
+            } else if (!ended) {
+                ended = some = 1;
+                ngx_iv_upload_end(u);
+                turn();
+            }
+        }
+
+        if (!gone) {
+            longest = ngx_max(longest, (int) u->state->share.held);
+        }
+
+        if (!gone && told && !done && !u->state->committed && !away) {
+            EQ_INT(u->state->share.held, 0);
+            ngx_iv_upload_commit(u, NULL);
+            turn();
+            some = 1;
+        }
+
+        if (done && !away && !gone) {
+            away = 1;
+            ngx_iv_upload_free(u);
+            turn();
+        }
+
+        if (!happens() && !some) {
+            break;
+        }
+    }
+
+    EQ_INT(gone, 1);
+    EQ_INT(nwrites, 0);
+    OK(longest <= (int) (2 * part_size + 4 * NGX_IV_RING_BLOCK));
+
+    if (ready_ok) {
+        EQ_INT(nobject, size);
+        EQ_MEM(stored, image, size);
+        OK(completed || putten);
+        EQ_INT(released, 0);
+        EQ_INT(settled, extra.quota.mode != NGX_IV_QUOTA_OFF);
+
+    } else {
+        OK(trouble != NEVER || code > 0);
+
+        if (fail_ok && trouble != OP_FAILS && trouble != SWEEP) {
+            EQ_INT(used, 0);
+            OK(!created || completed || aborted);
+            OK(!(completed || putten) || deleted);
+        }
+    }
+}
+
+
+static void
+test_unknown(void)
+{
+    size_t                  n, d;
+    static const size_t     sizes[] = { 196608, 200000, 65536, 1000000 };
+
+    trouble = NEVER;
+
+    for (n = 0; n < 4; n++) {
+        part_size = sizes[n];
+        room_size = 2 * part_size + 4 * NGX_IV_RING_BLOCK;
+
+        for (d = 0; d < 9; d++) {
+            size_t  size = (d / 3 + 1) * part_size + d % 3 - 1;
+
+            if (size > 900000) {
+                continue;
+            }
+
+            whole(size);
+            EQ_INT(code, NGX_OK);
+            EQ_INT(putten, size <= part_size);
+            EQ_INT(nparts, size <= part_size
+                           ? 0 : (size + part_size - 1) / part_size);
+            room_free();
+        }
+
+        whole(100);
+        EQ_INT(code, NGX_OK);
+        OK(putten);
+        room_free();
+
+        whole(900000);
+        EQ_INT(code, NGX_OK);
+        room_free();
+
+        whole(900001);
+        EQ_INT(code, NGX_IV_TOO_LARGE);
+        room_free();
+    }
+
+    /* only room for one part: by turns */
+
+    part_size = 200000;
+    room_size = 262144 + 65536;
+    whole(700000);
+    EQ_INT(code, NGX_OK);
+    EQ_INT(nparts, 4);
+    EQ_INT(longest, 262144 + 65536);
+    room_free();
+
+    part_size = 196608;
+    room_size = 196608;
+    whole(196608);
+    EQ_INT(code, NGX_OK);
+    EQ_INT(longest, 196608);
+    room_free();
+    whole(3 * 196608);
+    EQ_INT(code, NGX_OK);
+    EQ_INT(nparts, 3);
+    room_free();
+
+    /* not even for that */
+
+    room_size = 65536;
+    whole(1000);
+    EQ_INT(code, NGX_IV_OVERLOADED);
+    room_free();
+
+    /* what is known to be small takes little */
+
+    extra.at_most = 2000;
+    whole(1000);
+    EQ_INT(code, NGX_OK);
+    EQ_INT(longest, 65536);
+    room_free();
+}
+
+
+static void
+test_empty(void)
+{
+    part_size = 196608;
+    room_size = 400000;
+    trouble = NEVER;
+
+    begin_unknown();
+    ngx_iv_upload_end(u);
+    EQ_INT(done, 0);
+    turn();
+    EQ_INT(code, NGX_IV_LENGTH_MISMATCH);
+    EQ_INT(last_write, NONE);
+    finish();
+    EQ_INT(gone, 1);
+    room_free();
+}
+
+
+/* something goes wrong at every single moment */
+
+static void
+troubles(size_t size, ngx_uint_t hold, trouble_e t)
+{
+    int  fine;
+
+    trouble = t;
+    trouble_at = 1;
+
+    for ( ;; ) {
+        extra.hold = hold;
+        extra.quota.mode = NGX_IV_QUOTA_SIZE;
+        whole(size);
+
+        fine = (events < trouble_at);
+
+        if (fine) {
+            EQ_INT(code, NGX_OK);
+        }
+
+        room_free();
+
+        if (fine || trouble_at > 1000) {
+            break;
+        }
+
+        trouble_at++;
+    }
+
+    OK(trouble_at > 7 && trouble_at < 1000);
+    trouble = NEVER;
+    trouble_at = 0;
+}
+
+
+static void
+test_troubles(void)
+{
+    ngx_uint_t  hold;
+    trouble_e   t;
+
+    part_size = 196608;
+    room_size = 10 * 65536;
+
+    for (hold = 0; hold < 2; hold++) {
+        for (t = OP_FAILS; t <= SWEEP; t++) {
+            troubles(100000, hold, t);
+            troubles(2 * part_size - 1, hold, t);
+            troubles(500000, hold, t);
+        }
+    }
+}
+
+
+static void
+test_quota(void)
+{
+    size_t  i;
+
+    part_size = 196608;
+    room_size = 10 * 65536;
+
+    /* at the first part, at the second, at the last, not at all */
+
+    for (i = 0; i < 4; i++) {
+        extra.quota.mode = NGX_IV_QUOTA_SIZE;
+        png(500000);
+        begin_unknown();
+        limit = (i == 3) ? 500000 : (i + 1) * part_size - 1;
+        limit = (i == 2) ? 499999 : limit;
+
+        while (!done) {
+            if (fed < 500000) {
+                feed(500000);
+            }
+            if (fed == 500000 && !done) {
+                ngx_iv_upload_end(u);
+                turn();
+            }
+            if (!happens()) {
+                break;
+            }
+        }
+
+        EQ_INT(done, 1);
+
+        if (i == 3) {
+            EQ_INT(code, NGX_OK);
+            EQ_INT(used, 500000);
+            OK(u->document.expires_at
+               == u->document.uploaded_at + 30LL * 86400 * 1000);
+
+        } else {
+            EQ_INT(code, NGX_IV_QUOTA_EXCEEDED);
+            EQ_INT(u->quota_limit, limit);
+            OK(u->quota_needed > limit);
+            OK(u->quota_used <= limit);
+            OK(nparts <= i);
+        }
+
+        ngx_iv_upload_free(u);
+        turn();
+
+        while (happens()) { /* void */ }
+
+        EQ_INT(gone, 1);
+        EQ_INT(used, i == 3 ? 500000 : 0);
+        room_free();
+    }
+
+    /* a known length: before the first byte leaves */
+
+    extra.quota.mode = NGX_IV_QUOTA_DOCUMENTS;
+    png(400000);
+    begin(400000);
+    limit = 399999;
+    feed(400000);
+    written(INSERT, NGX_OK, 0);
+    EQ_INT(asked, 400000);
+    OK(put == NULL);
+    written(RESERVE, NGX_OK, 0);
+    OK(put == NULL);
+    written(FAIL, NGX_OK, 0);
+    EQ_INT(released, 0);
+    EQ_INT(code, NGX_IV_QUOTA_EXCEEDED);
+    finish();
+    thread();
+    EQ_INT(gone, 1);
+
+    begin(400000);
+    feed(400000);
+    written(INSERT, NGX_OK, 0);
+    written(RESERVE, NGX_IV_FORBIDDEN, 0);
+    written(FAIL, NGX_OK, 0);
+    EQ_INT(code, NGX_IV_FORBIDDEN);
+    finish();
+    thread();
+
+    /* a failure waits for the reservation that is under way */
+
+    begin(400000);
+    feed(400000);
+    written(INSERT, NGX_OK, 0);
+    ngx_iv_upload_fail(u, NGX_IV_TIMEOUT, "slow");
+    turn();
+    written(FAIL, NGX_OK, 0);
+    EQ_INT(released, 0);
+    EQ_INT(done, 0);
+    written(RESERVE, NGX_IV_METADATA_UNAVAILABLE, 1);
+    EQ_INT(released, 1);
+    written(RELEASE, NGX_OK, 0);
+    EQ_INT(code, NGX_IV_TIMEOUT);
+    finish();
+    thread();
+    ngx_memzero(&extra, sizeof(extra));
+}
+
+
+static void
+test_digests(void)
+{
+    ngx_uint_t        i, n;
+    ngx_iv_hash_t     h;
+    ngx_iv_digests_t  d;
+    static size_t     sizes[] = { 1000, 100000, 300000 };
+
+    part_size = 196608;
+    room_size = 10 * 65536;
+
+    for (n = 0; n < 3; n++) {
+        for (i = 0; i < 6; i++) {
+
+            png(sizes[n]);
+            ngx_memzero(&d, sizeof(d));
+            OK(ngx_iv_hash_init(&h) == NGX_OK);
+            OK(ngx_iv_hash_want_sha512(&h) == NGX_OK);
+            ngx_iv_hash_update(&h, image, sizes[n]);
+            ngx_iv_hash_final(&h, d.md5, d.sha256);
+            ngx_iv_hash_final_sha512(&h, d.sha512);
+            ngx_iv_hash_free(&h);
+
+            d.has_md5 = (i % 3 == 0);
+            d.has_sha256 = (i % 3 == 1);
+            d.has_sha512 = (i % 3 == 2);
+
+            if (i >= 3) {
+                d.md5[3] ^= 1;
+                d.sha256[3] ^= 1;
+                d.sha512[63] ^= 1;
+            }
+
+            extra.digests = &d;
+            trouble = NEVER;
+            whole(sizes[n]);
+            EQ_INT(code, i < 3 ? NGX_OK : NGX_IV_DIGEST_MISMATCH);
+            OK(i < 3 || (!putten && !completed));
+            room_free();
+        }
+    }
+
+    /* a known length: the declared sum signs what is streamed */
+
+    ngx_memzero(&d, sizeof(d));
+    d.has_sha256 = 1;
+    extra.digests = &d;
+    png(500000);
+    begin(500000);
+    feed(500000);
+    written(INSERT, NGX_OK, 0);
+    OK(put != NULL);
+    EQ_INT(put->sha256.len, 64);
+    EQ_MEM(put->sha256.data, "000000", 6);
+
+    while (fed < 500000) {
+        pump();
+        thread();
+        feed(500000);
+    }
+
+    pump();
+    EQ_INT(put->sent, 500000 - NGX_IV_UPLOAD_BUFFER);
+
+    while (!cancelled) {
+        OK(job_posted);
+        thread();
+    }
+
+    written(FAIL, NGX_OK, 0);
+    del_ends(NGX_OK);
+    written(NOTED, NGX_OK, 0);
+    EQ_INT(code, NGX_IV_DIGEST_MISMATCH);
+    finish();
+    EQ_INT(gone, 1);
+    ngx_memzero(&extra, sizeof(extra));
+}
+
+
+static void
+test_room(void)
+{
+    size_t                n;
+    u_char               *p;
+    ngx_iv_room_share_t   other;
+
+    part_size = 196608;
+    room_size = 196608;
+
+    /* waits, is granted, told; and gives up */
+
+    begin_unknown();
+    ngx_memzero(&other, sizeof(other));
+    EQ_INT(ngx_iv_room_take(room, &other, 100), NGX_OK);
+    EQ_INT(ngx_iv_upload_room(u, &p), 0);
+    turn();
+    EQ_INT(more, 0);
+    ngx_iv_room_release(&other);
+    EQ_INT(more, 0);
+    turn();
+    EQ_INT(more, 1);
+    n = ngx_iv_upload_room(u, &p);
+    OK(n == NGX_IV_RING_BLOCK);
+    u->state->share.give_way(u);
+    EQ_INT(ngx_iv_upload_room(u, &p), 0);
+    EQ_INT(done, 0);
+    turn();
+    EQ_INT(code, NGX_IV_OVERLOADED);
+    EQ_INT(counts[NGX_IV_COUNT_OVERLOADED], 1);
+    finish();
+    EQ_INT(gone, 1);
+    room_free();
+
+    begin_unknown();
+    ngx_memzero(&other, sizeof(other));
+    EQ_INT(ngx_iv_room_take(room, &other, 100), NGX_OK);
+    EQ_INT(ngx_iv_upload_room(u, &p), 0);
+    ngx_iv_room_keep(&u->state->share, 0);
+    u->state->share.refused(u);
+    turn();
+    EQ_INT(code, NGX_IV_OVERLOADED);
+    finish();
+    ngx_iv_room_release(&other);
+    room_free();
+
+    /* waits and is abandoned */
+
+    begin_unknown();
+    ngx_memzero(&other, sizeof(other));
+    EQ_INT(ngx_iv_room_take(room, &other, 100), NGX_OK);
+    EQ_INT(ngx_iv_upload_room(u, &p), 0);
+    ngx_iv_upload_abandon(u);
+    turn();
+    EQ_INT(gone, 1);
+    ngx_iv_room_release(&other);
+    turn();
+    room_free();
+}
+
+
+static void
+held(size_t size)
+{
+    png(size);
+    extra.hold = 1;
+    begin_unknown();
+    feed(size);
+    EQ_INT(fed, size);
+    ngx_iv_upload_end(u);
+    turn();
+
+    while (!told) {
+        if (!happens()) {
+            break;
+        }
+    }
+
+    EQ_INT(told, 1);
+    EQ_INT(done, 0);
+    EQ_INT(ready_ok, 0);
+    OK(putten);
+    EQ_INT(u->state->share.held, 0);
+
+    /* it goes on telling that it lives */
+
+    expire(&u->state->beat);
+    EQ_INT(last_write, TOUCH);
+    OK(written(TOUCH, NGX_OK, 0));
+    EQ_INT(told, 1);
+}
+
+
+static void
+test_hold(void)
+{
+    ngx_str_t        tags[2];
+    ngx_iv_fields_t  fields;
+
+    part_size = 196608;
+    room_size = 10 * 65536;
+    trouble = NEVER;
+
+    /* committed, with fields that came last */
+
+    held(100000);
+    ngx_memzero(&fields, sizeof(fields));
+    ngx_str_set(&tags[0], "a");
+    ngx_str_set(&tags[1], "bc");
+    fields.tags = tags;
+    fields.ntags = 2;
+    fields.is_public = 1;
+    fields.expires_at = 5;
+    ngx_iv_upload_commit(u, &fields);
+    ngx_str_null(&tags[1]);
+    ngx_iv_upload_fail(u, NGX_IV_TIMEOUT, "too late");
+    EQ_INT(done, 0);
+    turn();
+    OK(written(READY, NGX_OK, 0));
+    EQ_INT(code, NGX_OK);
+    EQ_INT(u->document.ntags, 2);
+    EQ_STR(u->document.tags[1], "bc");
+    EQ_INT(u->document.is_public, 1);
+    EQ_INT(u->document.expires_at, 5);
+    EQ_INT(u->document.size, 100000);
+    finish();
+    EQ_INT(gone, 1);
+    room_free();
+
+    /* the form is malformed */
+
+    held(1000);
+    ngx_iv_upload_fail(u, NGX_IV_MALFORMED_FORM, "no end");
+    EQ_INT(done, 0);
+    turn();
+    written(FAIL, NGX_OK, 0);
+    del_ends(NGX_OK);
+    EQ_INT(code, NGX_IV_MALFORMED_FORM);
+    written(NOTED, NGX_OK, 0);
+    finish();
+    EQ_INT(gone, 1);
+    room_free();
+
+    /* the client went away */
+
+    held(1000);
+    ngx_iv_upload_abandon(u);
+    turn();
+    written(FAIL, NGX_OK, 0);
+    del_ends(NGX_OK);
+    written(NOTED, NGX_OK, 0);
+    EQ_INT(done, 0);
+    EQ_INT(gone, 1);
+    room_free();
+
+    /* swept while it waited */
+
+    held(1000);
+    expire(&u->state->beat);
+    OK(written(TOUCH, NGX_IV_CONFLICT, 0));
+    written(FAIL, NGX_OK, 0);
+    del_ends(NGX_OK);
+    written(NOTED, NGX_OK, 0);
+    EQ_INT(code, NGX_IV_STORAGE_UNAVAILABLE);
+    finish();
+    EQ_INT(gone, 1);
+    room_free();
+}
+
+
+static void
+test_local(void)
+{
+    size_t         i;
+    static size_t  sizes[] = {
+        100, 16385, 65535, 65536, 65537, 131071, 131072, 131073, 500000, 900000
+    };
+
+    part_size = 0;
+    room_size = 65536;
+    trouble = NEVER;
+
+    for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        local = 1;
+        extra.quota.mode = NGX_IV_QUOTA_SIZE;
+        whole(sizes[i]);
+        EQ_INT(code, NGX_OK);
+        EQ_INT(used, sizes[i]);
+        OK(putten);
+        room_free();
+    }
+
+    local = 1;
+    whole(900001);
+    EQ_INT(code, NGX_IV_TOO_LARGE);
+    room_free();
+
+    /* a broken end: the last buffer never left */
+
+    local = 1;
+    png(400000);
+    image[399990] ^= 1;
+    begin_unknown();
+    i = 0;
+
+    while (!done && i++ < 1000) {
+
+        feed(400000);
+
+        if (fed == 400000 && !done) {
+            ngx_iv_upload_end(u);
+            turn();
+        }
+
+        if (put && put->sent > 400000 - NGX_IV_UPLOAD_BUFFER) {
+            OK(0);
+        }
+
+        happens();
+    }
+
+    EQ_INT(code, NGX_IV_CORRUPT_IMAGE);
+    OK(!putten);
+    ngx_iv_upload_free(u);
+    turn();
+    while (happens()) { /* void */ }
+    EQ_INT(gone, 1);
+    room_free();
+}
+
+
+static void
+test_unsure_complete(void)
+{
+    /* a complete without an answer: aborted, then error, then deleted */
+
+    part_size = 196608;
+    room_size = 10 * 65536;
+    trouble = NEVER;
+
+    png(300000);
+    begin_unknown();
+
+    while (mop == NULL || mkind != COMPLETE) {
+        feed(300000);
+        if (fed == 300000) {
+            ngx_iv_upload_end(u);
+            turn();
+        }
+        if (mop == NULL || mkind != COMPLETE) {
+            happens();
+        }
+    }
+
+    multi_ends(NGX_IV_STORAGE_UNAVAILABLE);
+    OK(mop != NULL && mkind == ABORT);
+    OK(written(FAIL, NGX_OK, 0));
+    OK(del == NULL);
+    multi_ends(NGX_OK);
+    OK(del != NULL);
+    EQ_INT(done, 0);
+    del_ends(NGX_OK);
+    EQ_INT(code, NGX_IV_STORAGE_UNAVAILABLE);
+    written(NOTED, NGX_OK, 0);
+    finish();
+    EQ_INT(gone, 1);
+    room_free();
+}
+
+
 int
 main(void)
 {
@@ -1073,6 +2115,15 @@ main(void)
     RUN(test_abandoned);
     RUN(test_heartbeat);
     RUN(test_no_memory);
+    RUN(test_unknown);
+    RUN(test_empty);
+    RUN(test_troubles);
+    RUN(test_quota);
+    RUN(test_digests);
+    RUN(test_room);
+    RUN(test_hold);
+    RUN(test_local);
+    RUN(test_unsure_complete);
 
     return iv_test_done();
 }
