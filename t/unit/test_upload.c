@@ -542,6 +542,7 @@ static ngx_iv_room_t         *room;
 static ngx_pool_t            *room_pool;
 static ngx_iv_upload_params_t  extra;
 static int                    told;
+static int                    alloc_fails = -1;
 
 static ngx_int_t
 cb_key(void *data, ngx_pool_t *pool, const ngx_str_t *filename, ngx_str_t *key)
@@ -575,6 +576,11 @@ static void
 cb_gone(void *data)
 {
     gone = 1;
+
+    if (alloc_fails != -1) {
+        /* the pool took what was still under way with it */
+        nwrites = 0;
+    }
 }
 
 /* lost memory is the sanitizer's to find */
@@ -1425,6 +1431,8 @@ whole(size_t size)
     png(size);
     begin_unknown();
 
+    iv_fail_alloc_after = alloc_fails;
+
     for (i = 0; i < 10000; i++) {
 
         some = 0;
@@ -1466,6 +1474,8 @@ whole(size_t size)
         }
     }
 
+    iv_fail_alloc_after = -1;
+
     EQ_INT(gone, 1);
     EQ_INT(nwrites, 0);
     OK(longest <= (int) (2 * part_size + 4 * NGX_IV_RING_BLOCK));
@@ -1475,12 +1485,15 @@ whole(size_t size)
         EQ_MEM(stored, image, size);
         OK(completed || putten);
         EQ_INT(released, 0);
-        EQ_INT(settled, extra.quota.mode != NGX_IV_QUOTA_OFF);
+        OK(alloc_fails != -1
+           || settled == (extra.quota.mode != NGX_IV_QUOTA_OFF));
 
     } else {
         OK(trouble != NEVER || code > 0);
 
-        if (fail_ok && trouble != OP_FAILS && trouble != SWEEP) {
+        if (fail_ok && alloc_fails == -1
+            && trouble != OP_FAILS && trouble != SWEEP)
+        {
             EQ_INT(used, 0);
             OK(!created || completed || aborted);
             OK(!(completed || putten) || deleted);
@@ -1639,6 +1652,31 @@ test_troubles(void)
             troubles(500000, hold, t);
         }
     }
+}
+
+
+static void
+test_memory_lacks(void)
+{
+    int  i;
+
+    part_size = 196608;
+    room_size = 10 * 65536;
+    trouble = NEVER;
+
+    for (i = 0; i < 1000; i++) {
+        alloc_fails = i;
+        extra.quota.mode = NGX_IV_QUOTA_SIZE;
+        whole(500000);
+        room_free();
+
+        if (code == NGX_OK) {
+            break;
+        }
+    }
+
+    OK(i > 20 && i < 1000);
+    alloc_fails = -1;
 }
 
 
@@ -2118,6 +2156,7 @@ main(void)
     RUN(test_unknown);
     RUN(test_empty);
     RUN(test_troubles);
+    RUN(test_memory_lacks);
     RUN(test_quota);
     RUN(test_digests);
     RUN(test_room);
