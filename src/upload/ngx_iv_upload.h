@@ -3,8 +3,9 @@
  * commit > undo, as a state machine free of the request type.
  *
  * An upload owns itself: a pool, a log, a ring of NGX_IV_UPLOAD_BUFFERS
- * buffers.  Whoever feeds it may vanish at any time (ngx_iv_upload_abandon()); what was
- * begun is then undone in the background, and the upload destroys itself.
+ * buffers.  Whoever feeds it may vanish at any time (ngx_iv_upload_abandon());
+ * what was begun is then undone in the background, and the upload destroys
+ * itself.
  *
  *   sniff    the first bytes tell format and dimensions; a refusal needs
  *            neither database nor storage
