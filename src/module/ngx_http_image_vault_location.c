@@ -371,7 +371,7 @@ ngx_http_image_vault_gate(ngx_conf_t *cf,
 
 /*
  * The core module has merged: an "off" of the user's can't be told from the
- * default, and links are not followed either way.
+ * default, and links are not followed either way, nor those of their owner.
  */
 
 static char *
@@ -382,7 +382,7 @@ ngx_http_image_vault_no_links(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
 
     ngx_http_complex_value_t  *from;
 
-    if (clcf->disable_symlinks != NGX_DISABLE_SYMLINKS_OFF) {
+    if (clcf->disable_symlinks == NGX_DISABLE_SYMLINKS_ON) {
         return NGX_CONF_OK;
     }
 
