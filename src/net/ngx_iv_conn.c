@@ -309,9 +309,10 @@ ngx_iv_conn_verify(ngx_iv_conn_t *conn)
     rc = SSL_get_verify_result(c->ssl->connection);
 
     if (rc != X509_V_OK) {
-        ngx_log_error(NGX_LOG_ERR, c->log, 0,
-                      "certificate of storage \"%V\" verify error: (%l:%s)",
-                      &ep->conf->host, rc, X509_verify_cert_error_string(rc));
+        ngx_iv_call_why(conn->data, 0,
+                        "certificate of \"%V\" is not trusted (%l: %s)",
+                        &ep->conf->host, rc,
+                        X509_verify_cert_error_string(rc));
         return NGX_ERROR;
     }
 
@@ -332,9 +333,9 @@ ngx_iv_conn_verify(ngx_iv_conn_t *conn)
     }
 
     if (match != 1) {
-        ngx_log_error(NGX_LOG_ERR, c->log, 0,
-                      "certificate of storage \"%V\" does not match \"%V\"",
-                      &ep->conf->host, &ep->ssl_name);
+        ngx_iv_call_why(conn->data, 0,
+                        "certificate of \"%V\" does not match \"%V\"",
+                        &ep->conf->host, &ep->ssl_name);
         return NGX_ERROR;
     }
 
