@@ -96,6 +96,12 @@ subtest 'reset in mid-body' => sub {
 subtest 'reset, then well: retried while the body is at hand' => sub {
     is(upload('reset-once-after-1000', $small)->{status}, 201, 'small');
     is(scalar(kept('reset-once-after-1000')), 1, 'stored');
+    my %paths = map { $_->{path} => 1 } requests('reset-once-after-1000',
+                                                 'PUT');
+    is(scalar(keys %paths), 2, 'under a fresh key: the broken one may appear '
+                               . 'late');
+    unlike($n->error_log, qr/\[error\].*reset-once-after-1000/,
+           'what is mended is no error');
 
     # a large one whose first bytes have not been overwritten yet
     my $png = png(400_000);

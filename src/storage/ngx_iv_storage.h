@@ -91,6 +91,13 @@ struct ngx_iv_storage_op_s {
                             size_t *n);
     void          (*progress)(ngx_iv_storage_op_t *op);  /* `sent` changed */
     ngx_iv_ref_t   *keep;
+    /*
+     * The caller can send the body again under another key: see `again`.
+     * tries, retries and wait then go from one operation to the next.
+     */
+    unsigned        rekey:1;
+    ngx_uint_t      retries;
+    ngx_msec_t      wait;           /* before the first try */
 
     /* results */
     ngx_int_t       code;           /* NGX_OK or NGX_IV_STORAGE_*, _NOT_FOUND,
@@ -102,6 +109,10 @@ struct ngx_iv_storage_op_s {
     off_t           found_size;     /* head */
     unsigned        etag_opaque:1;  /* SSE-KMS or customer key: not an MD5 */
     unsigned        touched:1;      /* the storage may hold something of it */
+    unsigned        again:1;        /* rekey: it broke off in mid-body, where a
+                                       storage may keep a part of the object
+                                       and let it appear later: worth another
+                                       try, but under a fresh key */
     ngx_uint_t      tries;
     ngx_msec_t      time;           /* from start to end */
 

@@ -133,7 +133,9 @@ ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 
     case NGX_IV_CALL_STALE:
 
-        if (!s->stale && ngx_iv_s3_rewind(s) == NGX_OK) {
+        if (!s->stale && !ngx_iv_s3_broken(s)
+            && ngx_iv_s3_rewind(s) == NGX_OK)
+        {
 
             if (s->cancelled) {
                 return;
@@ -185,6 +187,19 @@ ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     }
 
     ngx_iv_s3_failed(s, f);
+}
+
+
+ngx_uint_t
+ngx_iv_s3_broken(ngx_iv_s3_op_t *s)
+{
+    ngx_iv_call_t  *call;
+
+    call = s->try->call;
+
+    return s->method == NGX_IV_S3_PUT
+           && call->result != NGX_IV_CALL_OK
+           && call->sent > 0;
 }
 
 
@@ -452,6 +467,10 @@ ngx_iv_s3_log(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f, ngx_uint_t level)
     if (f->what) {
         p = ngx_slprintf(p, last, "%s", f->what);
 
+        if (t->call->why.len) {
+            p = ngx_slprintf(p, last, ", %V", &t->call->why);
+        }
+
     } else {
         p = ngx_slprintf(p, last, "HTTP status %ui", s->op->status);
     }
@@ -498,6 +517,8 @@ ngx_iv_s3_log(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f, ngx_uint_t level)
 
     ngx_log_error(level, s->op->log, 0, "storage \"%V\": %V failed%s: %*s: %s",
                   &s->op->storage->conf->name, ngx_iv_s3_method(s->method),
-                  level == NGX_LOG_INFO ? ", trying again" : "",
+                  level != NGX_LOG_INFO ? ""
+                  : ngx_iv_s3_broken(s) ? ", trying again under a fresh key"
+                  : ", trying again",
                   (size_t) (p - buf), buf, f->hint);
 }

@@ -49,7 +49,9 @@ typedef struct ngx_iv_upload_state_s {
     ngx_iv_upload_write_t  noted;
     ngx_iv_upload_write_t  touch;
     ngx_pool_t     *touch_pool;
+    ngx_iv_upload_write_t  left;    /* fail of a document left behind */
 
+    ngx_iv_storage_op_t  *before;   /* the put that broke off */
     ngx_iv_storage_op_t  *put;
     ngx_iv_storage_op_t  *del;
 
@@ -87,6 +89,10 @@ void ngx_iv_upload_quiet(ngx_iv_upload_t *u);
 
 /* the stream's part of a step */
 void ngx_iv_upload_stream(ngx_iv_upload_t *u);
+
+/* a put that broke off in mid-body: NGX_OK: it begins again, as another object
+ * with another document; NGX_DECLINED: it can't */
+ngx_int_t ngx_iv_upload_again(ngx_iv_upload_t *u);
 
 /* the undo's part of a step */
 void ngx_iv_upload_undo(ngx_iv_upload_t *u);

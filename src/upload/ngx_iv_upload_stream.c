@@ -76,6 +76,11 @@ ngx_iv_upload_stream(ngx_iv_upload_t *u)
     u->storage_time = st->put->time;
 
     if (st->put->code != NGX_OK) {
+
+        if (ngx_iv_upload_again(u) == NGX_OK) {
+            return;
+        }
+
         ngx_iv_upload_refuse(u, st->put->code, "the storage failed");
         return;
     }
@@ -283,6 +288,13 @@ ngx_iv_upload_put(ngx_iv_upload_t *u)
     op->progress = ngx_iv_upload_progress;
     op->handler = ngx_iv_upload_stored;
     op->data = u;
+    op->rekey = 1;
+
+    if (st->before) {
+        op->tries = st->before->tries;
+        op->retries = st->before->retries;
+        op->wait = st->before->wait;
+    }
 
     st->put = op;
 

@@ -4,6 +4,7 @@
  *
  * sources: src/upload/ngx_iv_upload.c src/upload/ngx_iv_upload_stream.c
  * sources: src/upload/ngx_iv_upload_undo.c src/upload/ngx_iv_upload_check.c
+ * sources: src/upload/ngx_iv_upload_again.c
  * sources: src/base/ngx_iv_str.c src/base/ngx_iv_code.c
  * sources: src/formats/ngx_iv_hash.c src/formats/ngx_iv_name.c
  * sources: src/formats/ngx_iv_image.c src/formats/ngx_iv_png.c
@@ -617,6 +618,78 @@ test_big(void)
 }
 
 
+/* broken off in mid-body: another object, another document, the same bytes */
+
+static void
+test_again(void)
+{
+    u_char                id[NGX_IV_ID_LEN];
+    ngx_str_t             key;
+    ngx_iv_storage_op_t  *first;
+
+    png(100000);
+    begin(100000);
+    feed(100000);
+    written(INSERT, NGX_OK, 0);
+    thread();
+    OK(put != NULL);
+    EQ_INT(put->rekey, 1);
+    EQ_INT(pump(), NGX_DONE);
+
+    first = put;
+    key = put->key;
+    ngx_memcpy(id, u->document.id, NGX_IV_ID_LEN);
+
+    put->again = 1;
+    put->sent = 0;
+    put->tries = 1;
+    put->retries = 1;
+    put->wait = 50;
+    put_ends(NGX_IV_STORAGE_UNAVAILABLE, "");
+    EQ_INT(done, 0);
+
+    /* nothing is sent before the new document is there */
+
+    OK(put == NULL);
+    OK(written(FAIL, NGX_OK, 0));
+    OK(put == NULL);
+    OK(written(INSERT, NGX_OK, 0));
+    OK(put != NULL && put != first);
+    EQ_INT(put->tries, 1);
+    EQ_INT(put->retries, 1);
+    EQ_INT(put->wait, 50);
+    EQ_INT(put->key.len, key.len);
+    OK(ngx_memcmp(put->key.data, key.data, key.len) != 0);
+    OK(ngx_memcmp(u->document.id, id, NGX_IV_ID_LEN) != 0);
+
+    EQ_INT(pump(), NGX_DONE);
+    EQ_MEM(stored, image, 100000);
+    put_ends(NGX_OK, md5(100000));
+    OK(written(READY, NGX_OK, 0));
+    EQ_INT(code, NGX_OK);
+    OK(del == NULL);
+    finish();
+    EQ_INT(gone, 1);
+
+    /* the new document can't be had */
+
+    png(100000);
+    begin(100000);
+    feed(100000);
+    written(INSERT, NGX_OK, 0);
+    thread();
+    EQ_INT(pump(), NGX_DONE);
+    put->again = 1;
+    put_ends(NGX_IV_STORAGE_UNAVAILABLE, "");
+    OK(written(INSERT, NGX_IV_METADATA_UNAVAILABLE, 1));
+    OK(put == NULL);
+    EQ_INT(code, NGX_IV_METADATA_UNAVAILABLE);
+    OK(del == NULL);
+    finish();
+    EQ_INT(gone, 1);
+}
+
+
 static void
 test_full_queue(void)
 {
@@ -1061,6 +1134,7 @@ main(void)
     RUN(test_small);
     RUN(test_ring);
     RUN(test_big);
+    RUN(test_again);
     RUN(test_full_queue);
     RUN(test_refused);
     RUN(test_corrupt_end);
