@@ -7,6 +7,7 @@
  * sources: src/upload/ngx_iv_upload_again.c
  * sources: src/base/ngx_iv_str.c src/base/ngx_iv_code.c
  * sources: src/formats/ngx_iv_hash.c src/formats/ngx_iv_name.c
+ * sources: src/formats/ngx_iv_hash_pair.c
  * sources: src/formats/ngx_iv_image.c src/formats/ngx_iv_png.c
  * sources: src/formats/ngx_iv_jpeg.c
  * libs: -lcrypto -lz
