@@ -336,7 +336,10 @@ ngx_iv_call_handshake(ngx_iv_call_state_t *st)
 
     ngx_iv_call_why(st, 0, "SSL handshake with %V failed", &st->addr->name);
 
-    ngx_iv_call_next(st, NGX_IV_CALL_TLS);
+    /* a connection that was lost may be had again, a quarrel stays one */
+
+    ngx_iv_call_next(st, c->read->eof ? NGX_IV_CALL_CONNECT
+                                      : NGX_IV_CALL_TLS);
 }
 
 
