@@ -35,6 +35,7 @@ ngx_iv_conn_create(ngx_iv_endpoint_t *ep, ngx_connection_t *c)
 
     conn->connection = c;
     conn->endpoint = ep;
+    conn->created = ngx_current_msec;
 
     c->data = conn;
 
@@ -129,6 +130,7 @@ ngx_iv_conn_keep(ngx_iv_conn_t *conn)
     if (ep->conf->keepalive == 0 || ngx_exiting || ngx_terminate
         || c->close || c->error || c->read->eof || c->read->error
         || c->write->error || c->read->timedout || c->write->timedout
+        || ngx_current_msec - conn->created > NGX_IV_CONN_LIFE
         || ngx_handle_read_event(c->read, 0) != NGX_OK
         || !ngx_iv_conn_quiet(c))
     {

@@ -22,6 +22,10 @@
 
 #define NGX_IV_CALL_WHY   256
 
+/* ms after which a connection is kept no more: a busy one would otherwise stay
+ * with an address that its name has left long ago */
+#define NGX_IV_CONN_LIFE  3600000
+
 
 typedef struct {
     ngx_sockaddr_t      sockaddr;
@@ -47,6 +51,7 @@ typedef struct {
     ngx_connection_t   *connection;
     ngx_iv_endpoint_t  *endpoint;
     ngx_queue_t         queue;
+    ngx_msec_t          created;
     void               *data;
 } ngx_iv_conn_t;
 

@@ -109,10 +109,10 @@ struct ngx_iv_storage_op_s {
     off_t           found_size;     /* head */
     unsigned        etag_opaque:1;  /* SSE-KMS or customer key: not an MD5 */
     unsigned        touched:1;      /* the storage may hold something of it */
-    unsigned        again:1;        /* rekey: it broke off in mid-body, where a
-                                       storage may keep a part of the object
-                                       and let it appear later: worth another
-                                       try, but under a fresh key */
+    unsigned        again:1;        /* rekey: it failed with its body on the
+                                       way, and a storage may let a part of the
+                                       object appear later: worth another try,
+                                       but under a fresh key */
     ngx_uint_t      tries;
     ngx_msec_t      time;           /* from start to end */
 

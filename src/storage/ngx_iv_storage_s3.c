@@ -460,8 +460,9 @@ ngx_iv_s3_failed(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     conf = s->op->storage->conf;
 
     /*
-     * Some storages keep what they have of a PUT that breaks off and let it
-     * appear when a second one under the same key is long through: such a try
+     * Some storages keep what they have of a PUT that breaks off, or of one
+     * that a proxy before them has given up, and let it appear when a second
+     * one under the same key is long through: a try whose body was on its way
      * is repeated under a fresh key or not at all.
      */
 

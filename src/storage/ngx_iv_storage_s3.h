@@ -87,8 +87,8 @@ void ngx_iv_s3_header(ngx_iv_call_t *call, const ngx_str_t *name,
 /* a try is over: with an answer, without one.  f is zeroed */
 void ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
 void ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
-/* 1: a try broke off while the body was on its way, so that nobody knows what
- * the storage makes of the part it has */
+/* 1: a try failed when some of its body was on its way, so that nobody knows
+ * what the storage, or one behind a proxy, makes of the part it has */
 ngx_uint_t ngx_iv_s3_broken(ngx_iv_s3_op_t *s);
 /* level: NGX_LOG_ERR, or NGX_LOG_INFO when another try follows */
 void ngx_iv_s3_log(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f,

@@ -197,9 +197,7 @@ ngx_iv_s3_broken(ngx_iv_s3_op_t *s)
 
     call = s->try->call;
 
-    return s->method == NGX_IV_S3_PUT
-           && call->result != NGX_IV_CALL_OK
-           && call->sent > 0;
+    return s->method == NGX_IV_S3_PUT && call->sent > 0;
 }
 
 

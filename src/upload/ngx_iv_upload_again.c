@@ -1,8 +1,9 @@
 /*
- * A PUT that broke off in mid-body.  Some storages keep the part they have and
- * let it appear at any later time, also over a good object of the same key.  So
- * the body goes out again as another object, with a document of its own; the
- * first document becomes error, and the sweep deletes its object, twice.
+ * A PUT that failed with its body on the way.  Some storages keep the part they
+ * have and let it appear at any later time, also over a good object of the same
+ * key.  So the body goes out again as another object, with a document of its
+ * own; the first document becomes error, and the sweep deletes its object,
+ * twice.
  */
 
 #include "upload/ngx_iv_upload_state.h"

@@ -908,7 +908,9 @@ test_commit_fails(void)
     put_ends(NGX_OK, md5(1000));
     written(READY, NGX_IV_CONFLICT, 0);
     written(FAIL, NGX_IV_NOT_FOUND, 0);
-    OK(del == NULL);
+    OK(del != NULL);
+    del_ends(NGX_OK);
+    EQ_INT(last_write, FAIL);
     EQ_INT(code, NGX_IV_STORAGE_UNAVAILABLE);
     finish();
     EQ_INT(gone, 1);
