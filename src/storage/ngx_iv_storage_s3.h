@@ -16,6 +16,7 @@ typedef struct {
     ngx_iv_endpoint_t     *endpoint;
     ngx_iv_sigv4_cache_t   cache;
     time_t                 skew;        /* the storage's clock minus ours */
+    ngx_uint_t             unheard;     /* PUTs in a row without a 100 */
     unsigned               expect:1;
 } ngx_iv_s3_t;
 
