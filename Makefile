@@ -25,7 +25,7 @@ setup:
 
 #: make bench           measured against proxy_pass
 bench:
-	@bench/run
+	@util/bench
 
 #: make fuzz            fuzz drivers, a minute each (SECONDS_EACH=60)
 fuzz:

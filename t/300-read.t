@@ -205,7 +205,7 @@ ETag: .+
 --- response_body
 
 
-=== TEST 13b: HEAD of the redirect: a URL for HEAD
+=== TEST 25: HEAD of the redirect: a URL for HEAD
 --- owner: alice
 --- config
 location /api { image_vault_api s3; }

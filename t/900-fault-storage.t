@@ -13,7 +13,8 @@ use ImageVault::Nginx;
 
 my $s3 = start_scripted();
 
-my @buckets = qw(plain 503-then-200 503 reset-after-200000 no-100 r2
+my @buckets = qw(plain 503-then-200 417-then-200 503 reset-after-200000 no-100
+                 r2
                  wrong-etag early-403 early-403-300000 301-region skew silent
                  sse-kms reset-once-after-1000 reset-once-after-60000 garbage
                  stale close chunked truncate-after-300000 reset-answer
@@ -96,6 +97,12 @@ subtest 'reset in mid-body' => sub {
 subtest 'reset, then well: retried while the body is at hand' => sub {
     is(upload('reset-once-after-1000', $small)->{status}, 201, 'small');
     is(scalar(kept('reset-once-after-1000')), 1, 'stored');
+    my %paths = map { $_->{path} => 1 } requests('reset-once-after-1000',
+                                                 'PUT');
+    is(scalar(keys %paths), 2, 'under a fresh key: the broken one may appear '
+                               . 'late');
+    unlike($n->error_log, qr/\[error\].*reset-once-after-1000/,
+           'what is mended is no error');
 
     # a large one whose first bytes have not been overwritten yet
     my $png = png(400_000);
@@ -112,6 +119,19 @@ subtest 'reset, then well: retried while the body is at hand' => sub {
 subtest '100 never comes' => sub {
     is(upload('no-100', $large)->{status}, 201, 'stored all the same');
     is(scalar(kept('no-100')), 1, 'once');
+
+    is(upload('no-100', $small)->{status}, 201, 'stored') for 1 .. 3;
+    my @asked = map { $_->{headers}{expect} ? 1 : 0 } requests('no-100', 'PUT');
+    is_deeply(\@asked, [1, 1, 1, 0], 'and then it is not asked any more');
+    like($n->error_log, qr/\[notice\].*storage "no-100".*expect_continue off/,
+         'said');
+};
+
+subtest '417: the storage minds being asked' => sub {
+    is(upload('417-then-200', $small)->{status}, 201, 'stored');
+    my @asked = map { $_->{headers}{expect} ? 1 : 0 }
+                requests('417-then-200', 'PUT');
+    is_deeply(\@asked, [1, 0], 'asked once');
 };
 
 subtest "R2's rules" => sub {

@@ -149,12 +149,15 @@ iv_mirror() {
 
 
 # IV_APT: options for an apt of its own in directory $1, with lists, cache and
-# sources.list there, that needs no rights and leaves the system's alone
+# sources.list there, that needs no rights and leaves the system's alone.
+# Mirrors that are frozen at a day (snapshots) are taken too; signatures are
+# checked all the same.
 iv_private_apt() {
     # shellcheck disable=SC2034
     IV_APT=(-o "Dir::Etc::SourceList=$1/sources.list"
             -o Dir::Etc::SourceParts=/dev/null
             -o "Dir::State::Lists=$1/lists" -o "Dir::Cache=$1/cache"
-            -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
+            -o Acquire::Languages=none -o Acquire::Check-Valid-Until=false
+            -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
             -o Acquire::Retries=3 -o APT::Sandbox::User= -o Debug::NoLocking=1)
 }

@@ -1,6 +1,6 @@
 /*
- * MD5, SHA-256 and SHA-512 by OpenSSL's EVP: the low-level calls are deprecated
- * in OpenSSL 3.
+ * MD5 and SHA-256, by ngx_iv_hash_pair.c or by OpenSSL's EVP, and SHA-512 by
+ * EVP: the low-level calls are deprecated in OpenSSL 3.
  */
 
 #include "formats/ngx_iv_hash.h"
@@ -18,6 +18,15 @@ ngx_iv_hash_init(ngx_iv_hash_t *h)
     h->md5 = NULL;
     h->sha256 = NULL;
     h->sha512 = NULL;
+
+#if (NGX_IV_HASH_PAIR)
+
+    if (ngx_iv_hash_pair_able()) {
+        ngx_iv_hash_pair_init(&h->pair);
+        return NGX_OK;
+    }
+
+#endif
 
     if (ngx_iv_hash_one(&h->md5, EVP_md5()) != NGX_OK
         || ngx_iv_hash_one(&h->sha256, EVP_sha256()) != NGX_OK)
@@ -67,9 +76,21 @@ ngx_iv_hash_update(ngx_iv_hash_t *h, const u_char *p, size_t n)
         return NGX_OK;
     }
 
+    if (h->sha512 != NULL && EVP_DigestUpdate(h->sha512, p, n) != 1) {
+        return NGX_ERROR;
+    }
+
+#if (NGX_IV_HASH_PAIR)
+
+    if (h->md5 == NULL) {
+        ngx_iv_hash_pair_update(&h->pair, p, n);
+        return NGX_OK;
+    }
+
+#endif
+
     if (EVP_DigestUpdate(h->md5, p, n) != 1
-        || EVP_DigestUpdate(h->sha256, p, n) != 1
-        || (h->sha512 != NULL && EVP_DigestUpdate(h->sha512, p, n) != 1))
+        || EVP_DigestUpdate(h->sha256, p, n) != 1)
     {
         return NGX_ERROR;
     }
@@ -82,6 +103,15 @@ ngx_int_t
 ngx_iv_hash_final(ngx_iv_hash_t *h, u_char md5[NGX_IV_MD5_LEN],
     u_char sha256[NGX_IV_SHA256_LEN])
 {
+#if (NGX_IV_HASH_PAIR)
+
+    if (h->md5 == NULL) {
+        ngx_iv_hash_pair_final(&h->pair, md5, sha256);
+        return NGX_OK;
+    }
+
+#endif
+
     if (EVP_DigestFinal_ex(h->md5, md5, NULL) != 1
         || EVP_DigestFinal_ex(h->sha256, sha256, NULL) != 1)
     {

@@ -1,6 +1,7 @@
 /*
- * MD5 and SHA-256, on demand SHA-512, of a stream, side by side (EVP of OpenSSL
- * 1.1.1 and 3).
+ * MD5 and SHA-256, on demand SHA-512, of a stream, side by side: in one pass
+ * where the processor has instructions for SHA, else by EVP of OpenSSL 1.1.1
+ * and 3.
  * Thread-safe between objects; one object belongs to one thread at a time.
  */
 
@@ -9,6 +10,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "formats/ngx_iv_hash_pair.h"
 
 #define NGX_IV_MD5_LEN     16
 #define NGX_IV_SHA256_LEN  32
@@ -16,7 +18,8 @@
 
 
 typedef struct {
-    void           *md5;            /* EVP_MD_CTX */
+    ngx_iv_hash_pair_t  pair;
+    void           *md5;            /* EVP_MD_CTX; NULL: pair is in use */
     void           *sha256;
     void           *sha512;         /* NULL: not asked for */
 } ngx_iv_hash_t;

@@ -48,6 +48,7 @@ enum {
 
 
 static ngx_int_t ngx_iv_png_chunk(ngx_iv_image_t *w);
+static ngx_int_t ngx_iv_png_palette(ngx_iv_image_t *w, uint32_t len);
 static ngx_int_t ngx_iv_png_order(ngx_iv_image_t *w, uint32_t len);
 static ngx_int_t ngx_iv_png_ihdr(ngx_iv_image_t *w, const u_char *p);
 static ngx_int_t ngx_iv_png_fctl(ngx_iv_image_t *w, const u_char *p);
@@ -227,6 +228,27 @@ ngx_iv_png_keep(ngx_iv_image_t *w)
 }
 
 
+static ngx_int_t
+ngx_iv_png_palette(ngx_iv_image_t *w, uint32_t len)
+{
+    if (w->flags & (NGX_IV_PNG_HAS_PLTE|NGX_IV_PNG_HAS_IDAT)) {
+        return ngx_iv_walker_corrupt(w, "png: PLTE twice or after IDAT");
+    }
+
+    if (!(w->aux[NGX_IV_PNG_COLOR] & 2)) {
+        return ngx_iv_walker_corrupt(w, "png: PLTE in a gray image");
+    }
+
+    if (len == 0 || len > 256 * 3 || len % 3) {
+        return ngx_iv_walker_corrupt(w, "png: wrong length of PLTE");
+    }
+
+    w->flags |= NGX_IV_PNG_HAS_PLTE;
+
+    return NGX_OK;
+}
+
+
 /* may this chunk stand here, and with this length? */
 
 static ngx_int_t
@@ -257,20 +279,7 @@ ngx_iv_png_order(ngx_iv_image_t *w, uint32_t len)
 
     case NGX_IV_PNG_PLTE:
 
-        if (w->flags & (NGX_IV_PNG_HAS_PLTE|NGX_IV_PNG_HAS_IDAT)) {
-            return ngx_iv_walker_corrupt(w, "png: PLTE twice or after IDAT");
-        }
-
-        if (!(w->aux[NGX_IV_PNG_COLOR] & 2)) {
-            return ngx_iv_walker_corrupt(w, "png: PLTE in a gray image");
-        }
-
-        if (len == 0 || len > 256 * 3 || len % 3) {
-            return ngx_iv_walker_corrupt(w, "png: wrong length of PLTE");
-        }
-
-        w->flags |= NGX_IV_PNG_HAS_PLTE;
-        break;
+        return ngx_iv_png_palette(w, len);
 
     case NGX_IV_PNG_IDAT:
 

@@ -60,7 +60,7 @@ ngx_http_image_vault_header_filter(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_image_vault_module);
 
-    if (lcf->endpoint == NGX_HTTP_IMAGE_VAULT_NONE || r != r->main) {
+    if (lcf->endpoint == NGX_HTTP_IMAGE_VAULT_NONE) {
         return ngx_http_next_header_filter(r);
     }
 
@@ -71,6 +71,10 @@ ngx_http_image_vault_header_filter(ngx_http_request_t *r)
         if (rc != NGX_OK) {
             return rc;
         }
+    }
+
+    if (r != r->main) {
+        return ngx_http_next_header_filter(r);
     }
 
     for (h = ngx_http_image_vault_headers; h->name; h++) {
@@ -119,7 +123,7 @@ ngx_http_image_vault_file_headers(ngx_http_request_t *r)
     {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "image_vault: a file without a valid link "
-                      "was withheld: \"%V\"", &r->uri);
+                      "was withheld");
         return NGX_HTTP_FORBIDDEN;
     }
 

@@ -5,6 +5,8 @@
 #include "module/ngx_http_image_vault_module.h"
 
 
+static ngx_int_t ngx_http_image_vault_may_change(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
 static ngx_int_t ngx_http_image_vault_to_upload(ngx_http_request_t *r);
 static ngx_int_t ngx_http_image_vault_to_image(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_str_t *id,
@@ -67,6 +69,38 @@ ngx_http_image_vault_to_upload(ngx_http_request_t *r)
 }
 
 
+/* what comes before all else; an upload makes these checks by itself */
+
+static ngx_int_t
+ngx_http_image_vault_may_change(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_image_vault_identity(r, ctx);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc != NGX_OK) {
+        return ngx_http_image_vault_error(r, rc, "the owner is not valid");
+    }
+
+    if (ctx->owner.len == 0) {
+        return ngx_http_image_vault_error(r, NGX_IV_UNAUTHENTICATED,
+                                          "no owner");
+    }
+
+    if (ngx_http_image_vault_same_site(r) != NGX_OK) {
+        return ngx_http_image_vault_error(r, NGX_IV_FORBIDDEN,
+                                          "a request from another site");
+    }
+
+    return NGX_DECLINED;
+}
+
+
 /* what is no id is answered as an id that does not exist */
 
 static ngx_int_t
@@ -106,10 +140,18 @@ ngx_http_image_vault_redirect(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_loc_conf_t *lcf)
 {
     size_t                       i;
+    ngx_int_t                    rc;
     ngx_str_t                    id, value;
     ngx_http_image_vault_show_e  how;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+
+        rc = ngx_http_image_vault_may_change(r, ctx);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+
         return ngx_http_image_vault_not_allowed(r, "GET, HEAD");
     }
 
@@ -145,6 +187,7 @@ ngx_http_image_vault_api(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_loc_conf_t *lcf)
 {
     u_char     *p, *last, *slash;
+    ngx_int_t   rc;
     ngx_str_t   first, second;
 
     /* a location "/api" is also found for "/apis" */
@@ -163,12 +206,20 @@ ngx_http_image_vault_api(ngx_http_request_t *r,
     first.data = p;
     first.len = (slash ? slash : last) - p;
 
-    if (slash == NULL) {
+    if (slash == NULL && ngx_http_image_vault_is(&first, "upload")) {
+        return ngx_http_image_vault_to_upload(r);
+    }
 
-        if (ngx_http_image_vault_is(&first, "upload")) {
-            return ngx_http_image_vault_to_upload(r);
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+
+        rc = ngx_http_image_vault_may_change(r, ctx);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
         }
+    }
 
+    if (slash == NULL) {
         return ngx_http_image_vault_to_image(r, ctx, &first,
                                              NGX_HTTP_IMAGE_VAULT_SHOW);
     }

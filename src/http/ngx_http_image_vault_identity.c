@@ -12,6 +12,8 @@ static void ngx_http_image_vault_odd_owner(ngx_http_request_t *r,
     const ngx_str_t *owner);
 static ngx_uint_t ngx_http_image_vault_own_origin(ngx_http_request_t *r,
     const ngx_str_t *origin, ngx_uint_t any_scheme);
+static ngx_uint_t ngx_http_image_vault_same(const ngx_str_t *one,
+    const ngx_str_t *two);
 static void ngx_http_image_vault_cut_port(ngx_str_t *host,
     const ngx_str_t *scheme);
 
@@ -159,6 +161,13 @@ ngx_http_image_vault_host(ngx_http_request_t *r, ngx_str_t *host)
     if (r->headers_in.host != NULL) {
         *host = r->headers_in.host->value;
 
+    } else if (r->http_version > NGX_HTTP_VERSION_11 && r->host_start) {
+
+        /* HTTP/3's :authority makes no Host */
+
+        host->data = r->host_start;
+        host->len = r->host_end - r->host_start;
+
     } else {
         *host = r->headers_in.server;
     }
@@ -179,10 +188,7 @@ ngx_http_image_vault_scheme(ngx_http_request_t *r, ngx_str_t *scheme)
 }
 
 
-/*
- * Behind a proxy that ends TLS our own scheme is not the client's.  There the
- * browser's word decides: Sec-Fetch-Site can't be set by a page.
- */
+/* the browser's word decides: Sec-Fetch-Site can't be set by a page */
 
 ngx_int_t
 ngx_http_image_vault_same_site(ngx_http_request_t *r)
@@ -232,6 +238,9 @@ ngx_http_image_vault_own_origin(ngx_http_request_t *r,
     u_char     *p, *last;
     ngx_str_t   scheme, theirs, host, authority;
 
+    static const ngx_str_t  http = ngx_string("http");
+    static const ngx_str_t  https = ngx_string("https");
+
     ngx_http_image_vault_host(r, &host);
     ngx_http_image_vault_scheme(r, &scheme);
 
@@ -250,9 +259,11 @@ ngx_http_image_vault_own_origin(ngx_http_request_t *r,
     authority.data = p + 3;
     authority.len = last - authority.data;
 
-    if (!any_scheme
-        && (theirs.len != scheme.len
-            || ngx_strncasecmp(theirs.data, scheme.data, scheme.len) != 0))
+    /* without TLS of our own, a proxy before us may have ended it */
+
+    if (!any_scheme && !ngx_http_image_vault_same(&theirs, &scheme)
+        && !(ngx_http_image_vault_same(&scheme, &http)
+             && ngx_http_image_vault_same(&theirs, &https)))
     {
         return 0;
     }
@@ -260,8 +271,15 @@ ngx_http_image_vault_own_origin(ngx_http_request_t *r,
     ngx_http_image_vault_cut_port(&authority, &theirs);
     ngx_http_image_vault_cut_port(&host, &theirs);
 
-    return host.len && host.len == authority.len
-           && ngx_strncasecmp(host.data, authority.data, host.len) == 0;
+    return host.len && ngx_http_image_vault_same(&host, &authority);
+}
+
+
+static ngx_uint_t
+ngx_http_image_vault_same(const ngx_str_t *one, const ngx_str_t *two)
+{
+    return one->len == two->len
+           && ngx_strncasecmp(one->data, two->data, one->len) == 0;
 }
 
 

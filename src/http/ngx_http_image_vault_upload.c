@@ -530,9 +530,10 @@ ngx_http_image_vault_upload_done(void *data)
     code = ctx->upload->code;
     why = ctx->upload->why;
 
+    ctx->storage_time = ctx->upload->storage_time;
+    ctx->metadata_time = ctx->upload->metadata_time;
+
     if (ctx->upload->document.key.len) {
-        ctx->storage_time = ctx->upload->storage_time;
-        ctx->metadata_time = ctx->upload->metadata_time;
         ctx->document = ngx_http_image_vault_keep_document(r->pool,
                                                     &ctx->upload->document);
     }

@@ -2,42 +2,18 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-#include "metadata/ngx_iv_metadata.h"
-#include "metadata/ngx_iv_mongo.h"
+#include "metadata/ngx_iv_metadata_private.h"
 #include "metadata/ngx_iv_document.h"
 
 
-#define NGX_IV_METADATA_RETRY_MIN  1000
-#define NGX_IV_METADATA_RETRY_MAX  30000
-
-
-struct ngx_iv_metadata_s {
-    ngx_iv_mongo_t       *mongo;
-    ngx_iv_zone_t        *zone;
-    ngx_iv_queue_t       *read;
-    ngx_iv_queue_t       *write;
-    ngx_log_t            *log;
-    ngx_uint_t            active;       /* jobs under way */
-
-    ngx_event_t           indexes;      /* to make them, or make them again */
-    ngx_msec_t            pause;
-    ngx_uint_t            refused;      /* since the breaker opened */
-
-    ngx_str_t             holder;       /* of the lease, empty: not held */
-    u_char                holder_buf[256];
-};
-
-
-/* what the job of an operation works on; outlives the operation */
-typedef struct {
-    ngx_iv_mongo_call_t   call;
-    ngx_iv_metadata_t    *metadata;
-} ngx_iv_metadata_work_t;
+/* what the driver may take with all its own timeouts, and a queue in front */
+#define NGX_IV_METADATA_LATE(timeout)  (5 * (timeout) + 10000)
 
 
 typedef struct {
     ngx_iv_job_t         *job;          /* under way, else NULL */
     ngx_event_t           refused;
+    ngx_event_t           late;         /* timer: the thread hangs */
     ngx_msec_t            start;
     unsigned              busy:1;
 } ngx_iv_metadata_state_t;
@@ -49,12 +25,10 @@ static ngx_iv_mongo_call_t *ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op,
 static void ngx_iv_metadata_post(ngx_iv_metadata_op_t *op);
 static void ngx_iv_metadata_refuse(ngx_iv_metadata_op_t *op, ngx_int_t code);
 static void ngx_iv_metadata_refused(ngx_event_t *ev);
-static void ngx_iv_metadata_run(void *ctx, ngx_log_t *log);
+static void ngx_iv_metadata_late(ngx_event_t *ev);
 static void ngx_iv_metadata_done(ngx_iv_job_t *job);
 static void ngx_iv_metadata_learn(ngx_iv_metadata_t *md,
     ngx_iv_mongo_call_t *call, ngx_log_t *log);
-static void ngx_iv_metadata_log_failure(ngx_iv_mongo_call_t *call,
-    ngx_log_t *log);
 static ngx_int_t ngx_iv_metadata_result(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_call_t *call);
 static ngx_int_t ngx_iv_metadata_result_refs(ngx_iv_metadata_op_t *op,
@@ -66,9 +40,6 @@ static void ngx_iv_metadata_with_document(ngx_iv_metadata_op_t *op,
 static void ngx_iv_metadata_list(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_kind_e kind, const ngx_iv_metadata_ref_t *after,
     ngx_msec_t stale, ngx_uint_t limit);
-static void ngx_iv_metadata_indexes(ngx_event_t *ev);
-static void ngx_iv_metadata_indexes_done(ngx_iv_job_t *job);
-static void ngx_iv_metadata_indexes_again(ngx_iv_metadata_t *md);
 static void ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md);
 static int64_t ngx_iv_metadata_now(void);
 
@@ -97,6 +68,7 @@ ngx_iv_metadata_create(ngx_cycle_t *cycle, const ngx_iv_metadata_conf_t *conf,
     md->write = write;
     md->log = cycle->log;
     md->pause = NGX_IV_METADATA_RETRY_MIN;
+    md->late = NGX_IV_METADATA_LATE(conf->timeout);
 
     md->indexes.handler = ngx_iv_metadata_indexes;
     md->indexes.data = md;
@@ -174,6 +146,10 @@ ngx_iv_metadata_op_create(ngx_iv_metadata_t *md, ngx_pool_t *pool,
     st->refused.data = op;
     st->refused.log = log;
 
+    st->late.handler = ngx_iv_metadata_late;
+    st->late.data = op;
+    st->late.log = log;
+
     op->pool = pool;
     op->log = log;
     op->metadata = md;
@@ -198,6 +174,10 @@ ngx_iv_metadata_cancel(void *data)
 
     if (st->refused.posted) {
         ngx_delete_posted_event(&st->refused);
+    }
+
+    if (st->late.timer_set) {
+        ngx_del_timer(&st->late);
     }
 
     if (st->job) {
@@ -290,6 +270,7 @@ ngx_iv_metadata_post(ngx_iv_metadata_op_t *op)
 
     if (rc == NGX_OK) {
         md->active++;
+        ngx_add_timer(&st->late, md->late);
         return;
     }
 
@@ -337,7 +318,41 @@ ngx_iv_metadata_refused(ngx_event_t *ev)
 }
 
 
+/*
+ * The thread pool is shared with work that may hang, and the driver's timeouts
+ * can be set to none.  The job is left to run out.
+ */
+
 static void
+ngx_iv_metadata_late(ngx_event_t *ev)
+{
+    ngx_iv_metadata_op_t     *op;
+    ngx_iv_metadata_work_t   *work;
+    ngx_iv_metadata_state_t  *st;
+
+    op = ev->data;
+    st = op->state;
+    work = st->job->ctx;
+
+    ngx_log_error(NGX_LOG_ERR, op->log, 0,
+                  "metadata %s failed: its thread did not come back in %M ms",
+                  ngx_iv_mongo_name(work->call.kind), op->metadata->late);
+
+    ngx_iv_zone_add(op->metadata->zone, NGX_IV_COUNT_METADATA_ERRORS, 1);
+
+    op->code = NGX_IV_METADATA_UNAVAILABLE;
+    op->unknown = (work->call.kind >= NGX_IV_MONGO_INSERT);
+    op->time = ngx_current_msec - st->start;
+
+    st->job->data = NULL;
+    st->job = NULL;
+    st->busy = 0;
+
+    op->handler(op);
+}
+
+
+void
 ngx_iv_metadata_run(void *ctx, ngx_log_t *log)
 {
     ngx_iv_metadata_work_t  *work = ctx;
@@ -370,6 +385,10 @@ ngx_iv_metadata_done(ngx_iv_job_t *job)
     st = op->state;
     st->job = NULL;
     st->busy = 0;
+
+    if (st->late.timer_set) {
+        ngx_del_timer(&st->late);
+    }
 
     op->time = ngx_current_msec - st->start;
     op->code = work->call.code;
@@ -431,7 +450,7 @@ ngx_iv_metadata_learn(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call,
 }
 
 
-static void
+void
 ngx_iv_metadata_log_failure(ngx_iv_mongo_call_t *call, ngx_log_t *log)
 {
     u_char      hex[2 * NGX_IV_ID_LEN];
@@ -693,82 +712,6 @@ ngx_iv_metadata_remove(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN])
 {
     ngx_iv_metadata_by_id(op, NGX_IV_MONGO_REMOVE, id);
-}
-
-
-/*
- * Building an index may take longer than a call: the socket's timeout then
- * says nothing about the server, thus the breaker is left alone.  The server
- * goes on building, and a later try finds the index.
- */
-
-static void
-ngx_iv_metadata_indexes(ngx_event_t *ev)
-{
-    ngx_iv_job_t            *job;
-    ngx_iv_metadata_t       *md;
-    ngx_iv_metadata_work_t  *work;
-
-    md = ev->data;
-
-    job = ngx_iv_job_create(sizeof(ngx_iv_metadata_work_t), md->log);
-    if (job == NULL) {
-        ngx_iv_metadata_indexes_again(md);
-        return;
-    }
-
-    job->run = ngx_iv_metadata_run;
-    job->done = ngx_iv_metadata_indexes_done;
-
-    work = job->ctx;
-
-    work->metadata = md;
-    work->call.mongo = md->mongo;
-    work->call.pool = job->pool;
-    work->call.kind = NGX_IV_MONGO_INDEXES;
-
-    if (ngx_iv_job_post(job, md->write) != NGX_OK) {
-        ngx_iv_job_release(job);
-        ngx_iv_metadata_indexes_again(md);
-        return;
-    }
-
-    md->active++;
-}
-
-
-static void
-ngx_iv_metadata_indexes_done(ngx_iv_job_t *job)
-{
-    ngx_int_t                code;
-    ngx_iv_metadata_t       *md;
-    ngx_iv_metadata_work_t  *work;
-
-    work = job->ctx;
-    md = work->metadata;
-    code = work->call.code;
-
-    md->active--;
-
-    ngx_iv_metadata_log_failure(&work->call, md->log);
-    ngx_iv_job_release(job);
-
-    if (code != NGX_OK) {
-        ngx_iv_metadata_indexes_again(md);
-    }
-}
-
-
-static void
-ngx_iv_metadata_indexes_again(ngx_iv_metadata_t *md)
-{
-    if (ngx_exiting || ngx_terminate || ngx_quit) {
-        return;
-    }
-
-    ngx_add_timer(&md->indexes, md->pause);
-
-    md->pause = ngx_min(md->pause * 2, NGX_IV_METADATA_RETRY_MAX);
 }
 
 

@@ -16,6 +16,7 @@ struct ngx_iv_mongo_s {
     mongoc_client_pool_t   *clients;    /* made by the first call */
     pthread_mutex_t         lock;
     char                   *database;
+    ngx_msec_t              timeout;
 };
 
 
@@ -169,6 +170,8 @@ ngx_iv_mongo_create(const ngx_iv_metadata_conf_t *conf, ngx_log_t *log,
         ngx_free(mongo);
         return NULL;
     }
+
+    mongo->timeout = conf->timeout;
 
     mongoc_init();
 
@@ -362,6 +365,7 @@ ngx_iv_mongo_run(ngx_iv_mongo_call_t *call)
 
     ctx.call = call;
     ctx.database = call->mongo->database;
+    ctx.timeout = call->mongo->timeout;
     ctx.client = ngx_iv_mongo_client(call);
 
     if (ctx.client == NULL) {

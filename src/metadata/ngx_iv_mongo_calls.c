@@ -3,8 +3,13 @@
 #include "metadata/ngx_iv_query.h"
 
 
+/* ms before the first repetition */
+#define NGX_IV_MONGO_PAUSE  50
+
+
 static ngx_int_t ngx_iv_mongo_find_one(ngx_iv_mongo_ctx_t *ctx,
     ngx_iv_document_t *doc);
+static void ngx_iv_mongo_ready_once(ngx_iv_mongo_ctx_t *ctx);
 static void ngx_iv_mongo_undecided(ngx_iv_mongo_ctx_t *ctx);
 static int64_t ngx_iv_mongo_update(ngx_iv_mongo_ctx_t *ctx,
     const bson_t *opts);
@@ -111,10 +116,55 @@ ngx_iv_mongo_change(ngx_iv_mongo_ctx_t *ctx)
 }
 
 
-/* a repeated change of the same upload finds it ready already */
+/*
+ * An election should not cost an upload, whose bytes are all there: within the
+ * timeout the change is asked for again.  A repeated one finds the document
+ * ready already.
+ */
 
 void
 ngx_iv_mongo_ready(ngx_iv_mongo_ctx_t *ctx)
+{
+    int64_t               end;
+    ngx_msec_t            pause;
+    ngx_uint_t            unknown;
+    ngx_iv_mongo_call_t  *call;
+
+    call = ctx->call;
+    end = bson_get_monotonic_time() + (int64_t) ctx->timeout * 1000;
+    pause = NGX_IV_MONGO_PAUSE;
+    unknown = 0;
+
+    for ( ;; ) {
+        ngx_iv_mongo_ready_once(ctx);
+
+        if (call->code != NGX_IV_METADATA_UNAVAILABLE) {
+            return;
+        }
+
+        /* an earlier try may have been applied, whatever this one says */
+
+        unknown |= call->unknown;
+        call->unknown = unknown;
+
+        if (bson_get_monotonic_time() + (int64_t) pause * 1000 >= end) {
+            return;
+        }
+
+        ngx_msleep(pause);
+        pause *= 2;
+
+        call->code = NGX_OK;
+        call->unknown = 0;
+        call->down = 0;
+        call->count = 0;
+        call->message[0] = '\0';
+    }
+}
+
+
+static void
+ngx_iv_mongo_ready_once(ngx_iv_mongo_ctx_t *ctx)
 {
     int64_t               n;
     ngx_int_t             rc;

@@ -23,6 +23,7 @@ typedef struct {
     mongoc_client_t        *client;
     mongoc_collection_t    *collection;
     const char             *database;
+    ngx_msec_t              timeout;
 } ngx_iv_mongo_ctx_t;
 
 

@@ -6,6 +6,10 @@
 #include "module/ngx_http_image_vault_conf.h"
 
 
+/* what an upload reads at a time, on top of its own buffers */
+#define NGX_HTTP_IMAGE_VAULT_BODY_BUFFER  32768
+
+
 static char *ngx_http_image_vault_endpoint_args(ngx_conf_t *cf,
     ngx_http_image_vault_loc_conf_t *lcf, ngx_http_core_loc_conf_t *clcf);
 static char *ngx_http_image_vault_redirect_id(ngx_conf_t *cf,
@@ -204,6 +208,18 @@ ngx_http_image_vault_merge_endpoint(ngx_conf_t *cf,
         clcf->client_max_body_size = 0;
     }
 
+    /*
+     * nginx's default of two pages makes a stream of images many small reads;
+     * any other value was set by somebody
+     */
+
+    if ((conf->endpoint == NGX_HTTP_IMAGE_VAULT_UPLOAD
+         || conf->endpoint == NGX_HTTP_IMAGE_VAULT_API)
+        && clcf->client_body_buffer_size == 2 * ngx_pagesize)
+    {
+        clcf->client_body_buffer_size = NGX_HTTP_IMAGE_VAULT_BODY_BUFFER;
+    }
+
     return NGX_CONF_OK;
 }
 
@@ -377,7 +393,7 @@ ngx_http_image_vault_gate(ngx_conf_t *cf,
 
 /*
  * The core module has merged: an "off" of the user's can't be told from the
- * default, and links are not followed either way.
+ * default, and links are not followed either way, nor those of their owner.
  */
 
 static char *
@@ -388,7 +404,7 @@ ngx_http_image_vault_no_links(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
 
     ngx_http_complex_value_t  *from;
 
-    if (clcf->disable_symlinks != NGX_DISABLE_SYMLINKS_OFF) {
+    if (clcf->disable_symlinks == NGX_DISABLE_SYMLINKS_ON) {
         return NGX_CONF_OK;
     }
 

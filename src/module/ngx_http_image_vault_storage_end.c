@@ -444,6 +444,13 @@ ngx_http_image_vault_storage_tls(ngx_conf_t *cf,
     cln->handler = ngx_ssl_cleanup_ctx;
     cln->data = ssl;
 
+    /* without it sessions are not kept, and each connection costs a whole
+     * handshake */
+
+    if (ngx_ssl_client_session_cache(cf, ssl, 1) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     endpoint->ssl_ctx = ssl;
     endpoint->ssl_verify = block->ssl_verify ? 1 : 0;
 

@@ -20,7 +20,7 @@ static ngx_int_t ngx_iv_call_send_some(ngx_iv_call_state_t *st);
 static ngx_int_t ngx_iv_call_piece(ngx_iv_call_state_t *st, u_char **p,
     size_t *n);
 static void ngx_iv_call_taken(ngx_iv_call_state_t *st, size_t n);
-static void ngx_iv_call_log(ngx_iv_call_state_t *st);
+static void ngx_iv_call_failed(ngx_iv_call_state_t *st);
 
 
 ngx_iv_call_t *
@@ -168,7 +168,7 @@ ngx_iv_call_finish(ngx_iv_call_state_t *st, ngx_iv_call_result_e result)
 
     call->result = result;
 
-    ngx_iv_call_log(st);
+    ngx_iv_call_failed(st);
 
     keep = result == NGX_IV_CALL_OK && st->response.keepalive
            && !call->early && !st->broken && !st->leftover && !st->cut;
@@ -313,6 +313,13 @@ ngx_iv_call_send(ngx_iv_call_state_t *st)
             && st->phase == NGX_IV_PHASE_BODY)
         {
             ngx_post_event(&st->event, &ngx_posted_next_events);
+
+            /* a worker that quits goes as soon as it sees no timer */
+
+            if (!c->write->timer_set) {
+                ngx_add_timer(c->write, call->endpoint->conf->send_timeout);
+            }
+
             break;
         }
 
@@ -501,14 +508,14 @@ ngx_iv_call_sent(ngx_iv_call_state_t *st)
 }
 
 
-/* one line for each failed try, but for what the caller did itself */
+/* what was not said closer to its cause */
 
 static void
-ngx_iv_call_log(ngx_iv_call_state_t *st)
+ngx_iv_call_failed(ngx_iv_call_state_t *st)
 {
-    char           *doing;
-    ngx_str_t      *host;
-    ngx_iv_call_t  *call;
+    char            *doing;
+    ngx_str_t       *host;
+    ngx_iv_call_t   *call;
 
     static char  *phases[] = {
         "connecting",
@@ -529,33 +536,37 @@ ngx_iv_call_log(ngx_iv_call_state_t *st)
         break;
 
     case NGX_IV_CALL_CONNECT:
-        ngx_log_error(NGX_LOG_ERR, call->log, 0,
-                      "no address of \"%V\" could be connected to", host);
-        break;
-
     case NGX_IV_CALL_TLS:
-        ngx_log_error(NGX_LOG_ERR, call->log, 0,
-                      "no TLS connection to \"%V\" could be made", host);
+
+        if (call->why.len == 0) {
+            ngx_iv_call_why(st, 0, "no connection to \"%V\" could be made",
+                            host);
+        }
+
         break;
 
     case NGX_IV_CALL_STALE:
-        ngx_log_error(NGX_LOG_INFO, call->log, 0,
-                      "\"%V\" had closed a connection kept alive", host);
+        ngx_iv_call_why(st, 0, "\"%V\" had closed a connection kept alive",
+                        host);
         break;
 
     case NGX_IV_CALL_RESET:
-        ngx_log_error(NGX_LOG_ERR, call->log, 0,
-                      "\"%V\" closed the connection while %s", host, doing);
+        ngx_iv_call_why(st, 0, "\"%V\" closed the connection while %s", host,
+                        doing);
         break;
 
     case NGX_IV_CALL_TIMEOUT:
-        ngx_log_error(NGX_LOG_ERR, call->log, NGX_ETIMEDOUT,
-                      "\"%V\" timed out while %s", host, doing);
+
+        if (st->phase != NGX_IV_PHASE_OPEN) {
+            ngx_iv_call_why(st, NGX_ETIMEDOUT, "\"%V\" failed while %s", host,
+                            doing);
+        }
+
         break;
 
     case NGX_IV_CALL_PROTOCOL:
-        ngx_log_error(NGX_LOG_ERR, call->log, 0,
-                      "\"%V\" sent an invalid or too long response", host);
+        ngx_iv_call_why(st, 0, "\"%V\" sent an invalid or too long response",
+                        host);
         break;
 
     case NGX_IV_CALL_MEMORY:
@@ -563,4 +574,29 @@ ngx_iv_call_log(ngx_iv_call_state_t *st)
                       "no memory or connection for a request to \"%V\"", host);
         break;
     }
+}
+
+
+void ngx_cdecl
+ngx_iv_call_why(ngx_iv_call_state_t *st, ngx_err_t err, const char *fmt, ...)
+{
+    u_char         *p, *last;
+    va_list         args;
+    ngx_iv_call_t  *call;
+
+    call = st->call;
+    last = st->why + NGX_IV_CALL_WHY;
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(st->why, last, fmt, args);
+    va_end(args);
+
+    if (err) {
+        p = ngx_log_errno(p, last, err);
+    }
+
+    call->why.data = st->why;
+    call->why.len = (size_t) (p - st->why);
+
+    ngx_log_error(NGX_LOG_INFO, call->log, 0, "storage: %V", &call->why);
 }

@@ -44,6 +44,8 @@ ngx_iv_call_open(ngx_iv_call_state_t *st)
     st->addrs = ngx_iv_endpoint_addrs(call->endpoint, &st->start);
 
     if (st->addrs == NULL) {
+        ngx_iv_call_why(st, 0, "no address of \"%V\" is known yet",
+                        &call->endpoint->conf->host);
         ngx_iv_call_finish(st, NGX_IV_CALL_CONNECT);
         return;
     }
@@ -59,7 +61,19 @@ ngx_iv_call_connect(ngx_iv_call_state_t *st)
 {
     ngx_int_t  rc;
 
+    ngx_msec_t  timeout;
+
+    timeout = st->call->endpoint->conf->connect_timeout;
+
     do {
+
+        /* many dead addresses must not add up to minutes */
+
+        if (st->tried && ngx_current_msec - st->started >= 2 * timeout) {
+            ngx_iv_call_finish(st, st->failure);
+            return;
+        }
+
         st->addr = ngx_iv_addrs_next(st->addrs, st->start, &st->tried);
 
         if (st->addr == NULL) {
@@ -92,11 +106,17 @@ static ngx_int_t
 ngx_iv_call_connect_addr(ngx_iv_call_state_t *st)
 {
     ngx_int_t               rc;
+    ngx_log_t               quiet;
     ngx_iv_call_t          *call;
     ngx_connection_t       *c;
     ngx_peer_connection_t   pc;
 
     call = st->call;
+
+    /* an address that refuses at once is no error yet: others may not */
+
+    quiet = *call->log;
+    quiet.log_level = ngx_min(quiet.log_level, NGX_LOG_CRIT);
 
     ngx_memzero(&pc, sizeof(ngx_peer_connection_t));
 
@@ -104,16 +124,25 @@ ngx_iv_call_connect_addr(ngx_iv_call_state_t *st)
     pc.socklen = st->addr->socklen;
     pc.name = &st->addr->name;
     pc.get = ngx_event_get_peer;
-    pc.log = call->log;
+    pc.log = &quiet;
     pc.log_error = NGX_ERROR_INFO;
 
     rc = ngx_event_connect_peer(&pc);
 
+    if (rc == NGX_DECLINED) {
+        ngx_iv_call_why(st, ngx_socket_errno, "connect() to %V failed",
+                        &st->addr->name);
+        return NGX_DECLINED;
+    }
+
     if (rc != NGX_OK && rc != NGX_AGAIN) {
-        return (rc == NGX_DECLINED) ? NGX_DECLINED : NGX_ERROR;
+        return NGX_ERROR;
     }
 
     c = pc.connection;
+    c->log = call->log;
+    c->read->log = call->log;
+    c->write->log = call->log;
 
     st->conn = ngx_iv_conn_create(call->endpoint, c);
     if (st->conn == NULL) {
@@ -165,8 +194,8 @@ ngx_iv_call_connecting(ngx_event_t *ev)
         ngx_iv_call_finish(st, NGX_IV_CALL_RESET);
 
     } else if (ev->timedout) {
-        ngx_log_error(NGX_LOG_ERR, c->log, NGX_ETIMEDOUT,
-                      "connect() to %V failed", &st->addr->name);
+        ngx_iv_call_why(st, NGX_ETIMEDOUT, "connect() to %V failed",
+                        &st->addr->name);
 
         ngx_iv_call_next(st, NGX_IV_CALL_TIMEOUT);
 
@@ -174,8 +203,8 @@ ngx_iv_call_connecting(ngx_event_t *ev)
         err = ngx_iv_call_test_connect(c);
 
         if (err) {
-            ngx_log_error(NGX_LOG_ERR, c->log, err,
-                          "connect() to %V failed", &st->addr->name);
+            ngx_iv_call_why(st, err, "connect() to %V failed",
+                            &st->addr->name);
 
             ngx_iv_call_next(st, NGX_IV_CALL_CONNECT);
 
@@ -294,8 +323,8 @@ ngx_iv_call_handshake(ngx_iv_call_state_t *st)
     }
 
     if (c->write->timedout) {
-        ngx_log_error(NGX_LOG_ERR, c->log, NGX_ETIMEDOUT,
-                      "SSL handshake with %V failed", &st->addr->name);
+        ngx_iv_call_why(st, NGX_ETIMEDOUT, "SSL handshake with %V failed",
+                        &st->addr->name);
 
         ngx_iv_call_next(st, NGX_IV_CALL_TIMEOUT);
         return;
@@ -305,10 +334,12 @@ ngx_iv_call_handshake(ngx_iv_call_state_t *st)
 
     ngx_iv_conn_forget(ep);
 
-    ngx_log_error(NGX_LOG_ERR, c->log, 0,
-                  "SSL handshake with %V failed", &st->addr->name);
+    ngx_iv_call_why(st, 0, "SSL handshake with %V failed", &st->addr->name);
 
-    ngx_iv_call_next(st, NGX_IV_CALL_TLS);
+    /* a connection that was lost may be had again, a quarrel stays one */
+
+    ngx_iv_call_next(st, c->read->eof ? NGX_IV_CALL_CONNECT
+                                      : NGX_IV_CALL_TLS);
 }
 
 

@@ -35,6 +35,7 @@ ngx_iv_conn_create(ngx_iv_endpoint_t *ep, ngx_connection_t *c)
 
     conn->connection = c;
     conn->endpoint = ep;
+    conn->created = ngx_current_msec;
 
     c->data = conn;
 
@@ -129,6 +130,7 @@ ngx_iv_conn_keep(ngx_iv_conn_t *conn)
     if (ep->conf->keepalive == 0 || ngx_exiting || ngx_terminate
         || c->close || c->error || c->read->eof || c->read->error
         || c->write->error || c->read->timedout || c->write->timedout
+        || ngx_current_msec - conn->created > NGX_IV_CONN_LIFE
         || ngx_handle_read_event(c->read, 0) != NGX_OK
         || !ngx_iv_conn_quiet(c))
     {
@@ -309,9 +311,10 @@ ngx_iv_conn_verify(ngx_iv_conn_t *conn)
     rc = SSL_get_verify_result(c->ssl->connection);
 
     if (rc != X509_V_OK) {
-        ngx_log_error(NGX_LOG_ERR, c->log, 0,
-                      "certificate of storage \"%V\" verify error: (%l:%s)",
-                      &ep->conf->host, rc, X509_verify_cert_error_string(rc));
+        ngx_iv_call_why(conn->data, 0,
+                        "certificate of \"%V\" is not trusted (%l: %s)",
+                        &ep->conf->host, rc,
+                        X509_verify_cert_error_string(rc));
         return NGX_ERROR;
     }
 
@@ -332,9 +335,9 @@ ngx_iv_conn_verify(ngx_iv_conn_t *conn)
     }
 
     if (match != 1) {
-        ngx_log_error(NGX_LOG_ERR, c->log, 0,
-                      "certificate of storage \"%V\" does not match \"%V\"",
-                      &ep->conf->host, &ep->ssl_name);
+        ngx_iv_call_why(conn->data, 0,
+                        "certificate of \"%V\" does not match \"%V\"",
+                        &ep->conf->host, &ep->ssl_name);
         return NGX_ERROR;
     }
 

@@ -278,6 +278,12 @@ ngx_iv_endpoint_refresh(ngx_iv_endpoint_t *ep)
     ep->refreshed = ngx_current_msec;
     ep->interval = ep->conf->refresh;
 
+    /* without any address a failure must not last */
+
+    if (ep->addrs == NULL) {
+        ep->interval = ngx_min(ep->interval, 1000);
+    }
+
     if (ep->conf->resolver) {
         ngx_iv_endpoint_resolve(ep);
         return;
@@ -359,8 +365,9 @@ ngx_iv_endpoint_resolved(ngx_resolver_ctx_t *ctx)
 
     now = ngx_time();
 
-    ep->interval = (ctx->valid > now) ? (ngx_msec_t) (ctx->valid - now) * 1000
-                                      : 1000;
+    ep->interval = (ctx->valid > now)
+                   ? (ngx_msec_t) ngx_min(ctx->valid - now, 86400) * 1000
+                   : 1000;
 
     addrs = ngx_iv_addrs_alloc(ctx->naddrs);
     rc = NGX_ERROR;

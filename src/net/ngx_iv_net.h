@@ -7,7 +7,7 @@
  * or opens a connection (several addresses are tried until one connects), sends
  * the head, waits for 100 where asked to, sends the body as its source has it,
  * and reads the response at any time.  Retries are the caller's: a call says
- * exactly what was lost.
+ * exactly what was lost, and why; whether that is an error, the caller knows.
  */
 
 #ifndef NGX_IV_NET_H
@@ -97,6 +97,8 @@ struct ngx_iv_call_s {
 
     /* results */
     ngx_iv_call_result_e  result;
+    ngx_str_t       why;            /* of a failure, for the caller's one line;
+                                       tries are logged at info only */
     off_t           sent;           /* bytes of the body taken by the socket */
     ngx_str_t       body;           /* of the response, cut at max_body */
     unsigned        reused:1;       /* the connection had been idle */

@@ -20,6 +20,12 @@
 /* one bit for each in a call's mask of addresses already tried */
 #define NGX_IV_ADDRS_MAX  64
 
+#define NGX_IV_CALL_WHY   256
+
+/* ms after which a connection is kept no more: a busy one would otherwise stay
+ * with an address that its name has left long ago */
+#define NGX_IV_CONN_LIFE  3600000
+
 
 typedef struct {
     ngx_sockaddr_t      sockaddr;
@@ -45,6 +51,7 @@ typedef struct {
     ngx_connection_t   *connection;
     ngx_iv_endpoint_t  *endpoint;
     ngx_queue_t         queue;
+    ngx_msec_t          created;
     void               *data;
 } ngx_iv_conn_t;
 
@@ -111,6 +118,7 @@ typedef struct {
     unsigned            cut:1;          /* more body than is worth reading */
     unsigned            no_memory:1;
 
+    u_char              why[NGX_IV_CALL_WHY];
     ngx_iv_response_t   response;
 } ngx_iv_call_state_t;
 
@@ -141,7 +149,7 @@ void ngx_iv_conn_keep(ngx_iv_conn_t *conn);
 void ngx_iv_conn_close_idle(ngx_iv_endpoint_t *ep);
 /* makes the TLS connection, ready for ngx_ssl_handshake() */
 ngx_int_t ngx_iv_conn_tls(ngx_iv_conn_t *conn);
-/* NGX_OK, or NGX_ERROR with the reason in the log */
+/* NGX_OK, or NGX_ERROR with the reason in call->why */
 ngx_int_t ngx_iv_conn_verify(ngx_iv_conn_t *conn);
 /* forgets the saved session, after a failed handshake */
 void ngx_iv_conn_forget(ngx_iv_endpoint_t *ep);
@@ -158,6 +166,9 @@ void ngx_iv_call_finish(ngx_iv_call_state_t *st, ngx_iv_call_result_e result);
 /* around every entry from the event loop */
 #define ngx_iv_call_enter(st)  (st)->busy++
 void ngx_iv_call_leave(ngx_iv_call_state_t *st);
+/* why a try fails, in the log at info; the last one is call->why */
+void ngx_cdecl ngx_iv_call_why(ngx_iv_call_state_t *st, ngx_err_t err,
+    const char *fmt, ...);
 /* sends what there is; the last thing of every entry that comes here */
 void ngx_iv_call_send(ngx_iv_call_state_t *st);
 /* nothing is sent any more, the answer is waited for */

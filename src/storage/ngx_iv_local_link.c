@@ -222,6 +222,10 @@ ngx_iv_local_parse_args(const ngx_str_t *args, ngx_iv_local_args_t *a)
 
     ngx_memzero(a, sizeof(ngx_iv_local_args_t));
 
+    if (args->len == 0) {
+        return NGX_DECLINED;
+    }
+
     p = args->data;
     last = args->data + args->len;
 

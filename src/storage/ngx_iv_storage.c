@@ -254,6 +254,8 @@ ngx_iv_storage_start(ngx_iv_storage_op_t *op,
     r->running = 1;
     r->begun = 0;
 
+    op->again = 0;
+
     st->active++;
 
     if (st->conf->max_active && st->active > st->conf->max_active) {
@@ -292,9 +294,11 @@ ngx_iv_storage_end(ngx_iv_storage_op_t *op)
 
     ngx_iv_storage_stop(r);
 
-    if (r->begun && op->code != NGX_OK && op->code != NGX_IV_NOT_FOUND) {
-        ngx_iv_zone_add(op->storage->env->zone, NGX_IV_COUNT_STORAGE_ERRORS,
-                        1);
+    if (r->begun && !op->again && op->code != NGX_OK
+        && op->code != NGX_IV_NOT_FOUND)
+    {
+        ngx_iv_zone_add(op->storage->env->zone,
+                        NGX_IV_COUNT_STORAGE_ERRORS, 1);
     }
 
     op->handler(op);

@@ -99,6 +99,13 @@ struct ngx_iv_storage_op_s {
                             size_t *n);
     void          (*progress)(ngx_iv_storage_op_t *op);  /* `sent` changed */
     ngx_iv_ref_t   *keep;
+    /*
+     * The caller can send the body again under another key: see `again`.
+     * tries, retries and wait then go from one operation to the next.
+     */
+    unsigned        rekey:1;
+    ngx_uint_t      retries;
+    ngx_msec_t      wait;           /* before the first try */
 
     /*
      * local storages only: a put whose size is not known (-1) ends where the
@@ -125,6 +132,10 @@ struct ngx_iv_storage_op_s {
     off_t           found_size;     /* head */
     unsigned        etag_opaque:1;  /* SSE-KMS or customer key: not an MD5 */
     unsigned        touched:1;      /* the storage may hold something of it */
+    unsigned        again:1;        /* rekey: it failed with its body on the
+                                       way, and a storage may let a part of the
+                                       object appear later: worth another try,
+                                       but under a fresh key */
     ngx_uint_t      tries;
     ngx_msec_t      time;           /* from start to end */
 

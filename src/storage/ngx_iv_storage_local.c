@@ -1,65 +1,17 @@
 /*
- * A local folder as a storage.
- *
- * Files are written in threads, under ".<name>.tmp" beside their final name,
- * and renamed when they are whole and on disk; names are fresh for every
- * upload, and none is ever overwritten.  Folders are entered one by one from
- * the root without following links, so that no key and no link leads out of
- * it.
+ * A local folder as a storage: operations, in the event loop.  What threads do
+ * for them is in ngx_iv_storage_local_work.c.
  *
  * Deleting a key removes its temporary file as well: what a killed process left
  * goes with the sweep.
  */
 
-#include "storage/ngx_iv_storage.h"
+#include "storage/ngx_iv_storage_local.h"
 #include "storage/ngx_iv_local_link.h"
-#include <sys/syscall.h>
 
-#define NGX_IV_LOCAL_FILE_MODE  0640
-#define NGX_IV_LOCAL_DIR_MODE   0750
-
-#ifndef RENAME_NOREPLACE
-#define RENAME_NOREPLACE  1
-#endif
-
-
-typedef enum {
-    NGX_IV_LOCAL_WRITE = 0,
-    NGX_IV_LOCAL_ABORT,             /* of a put: nothing of it stays */
-    NGX_IV_LOCAL_HEAD,
-    NGX_IV_LOCAL_DELETE
-} ngx_iv_local_task_e;
-
-
-/* what a thread works on; in the job's pool, so it may outlive the operation */
-typedef struct {
-    ngx_iv_local_task_e  task;
-
-    char           *root;
-    char           *path;           /* the key, segments ended by NULs */
-    size_t          len;
-    char           *name;           /* the last segment, in path */
-    char           *temp;
-    int             dir;            /* the name's folder */
-    int             fd;             /* the temporary file */
-
-    u_char         *p;              /* the piece to be written */
-    size_t          n;
-    off_t           offset;
-    off_t           size;
-
-    /* results */
-    ngx_err_t       err;
-    const char     *failed;         /* the call that failed */
-    off_t           found;
-    unsigned        bad_root:1;     /* it was the root that failed */
-    unsigned        renamed:1;      /* the final name is ours */
-
-    /* the event loop's */
-    ngx_iv_storage_op_t  *op;       /* NULL: cancelled or over */
-    ngx_iv_queue_t *queue;
-    ngx_iv_ref_t   *keep;           /* held while the thread reads p */
-} ngx_iv_local_work_t;
+/* ms for one piece, or for syncing all of a file: a disk that takes longer
+ * hangs (as network file systems may for ever) */
+#define NGX_IV_LOCAL_LATE       120000
 
 
 /* an operation's own part, in its pool */
@@ -67,6 +19,7 @@ typedef struct {
     ngx_iv_storage_op_t  *op;
     ngx_iv_job_t   *job;
     ngx_event_t     event;          /* posted: it goes on */
+    ngx_event_t     late;           /* timer: the thread hangs */
     unsigned        busy:1;         /* the thread has it */
     unsigned        over:1;
 } ngx_iv_local_op_t;
@@ -86,6 +39,7 @@ static ngx_int_t ngx_iv_local_prepare(ngx_iv_local_op_t *lo,
     ngx_iv_local_task_e task);
 static void ngx_iv_local_end(ngx_iv_local_op_t *lo, ngx_int_t code);
 static void ngx_iv_local_event(ngx_event_t *ev);
+static void ngx_iv_local_late(ngx_event_t *ev);
 static void ngx_iv_local_next(ngx_iv_local_op_t *lo);
 static void ngx_iv_local_post(ngx_iv_local_op_t *lo);
 static void ngx_iv_local_leave(ngx_iv_local_op_t *lo);
@@ -94,16 +48,6 @@ static void ngx_iv_local_done(ngx_iv_job_t *job);
 static void ngx_iv_local_destroy(void *ctx);
 static ngx_int_t ngx_iv_local_judge(ngx_iv_storage_op_t *op,
     ngx_iv_local_work_t *w);
-
-static void ngx_iv_local_run(void *ctx, ngx_log_t *log);
-static ngx_int_t ngx_iv_local_run_write(ngx_iv_local_work_t *w);
-static ngx_int_t ngx_iv_local_run_commit(ngx_iv_local_work_t *w);
-static ngx_int_t ngx_iv_local_run_head(ngx_iv_local_work_t *w);
-static ngx_int_t ngx_iv_local_run_remove(ngx_iv_local_work_t *w);
-static ngx_int_t ngx_iv_local_enter(ngx_iv_local_work_t *w, ngx_uint_t create);
-static int ngx_iv_local_make_folder(int dir, const char *name);
-static ngx_int_t ngx_iv_local_rename(ngx_iv_local_work_t *w);
-static ngx_int_t ngx_iv_local_failed(ngx_iv_local_work_t *w, const char *what);
 
 
 ngx_int_t
@@ -173,6 +117,9 @@ ngx_iv_local_start(ngx_iv_storage_op_t *op, ngx_iv_local_task_e task)
     lo->event.handler = ngx_iv_local_event;
     lo->event.data = lo;
     lo->event.log = op->log;
+    lo->late.handler = ngx_iv_local_late;
+    lo->late.data = lo;
+    lo->late.log = op->log;
 
     if (ngx_iv_local_prepare(lo, task) != NGX_OK) {
         ngx_iv_storage_post(op, NGX_IV_INTERNAL);
@@ -279,6 +226,25 @@ ngx_iv_local_event(ngx_event_t *ev)
 }
 
 
+/* the thread goes on alone, and what it wrote is removed when it is back */
+
+static void
+ngx_iv_local_late(ngx_event_t *ev)
+{
+    ngx_iv_local_op_t    *lo;
+    ngx_iv_storage_op_t  *op;
+
+    lo = ev->data;
+    op = lo->op;
+
+    ngx_log_error(NGX_LOG_ERR, op->log, NGX_ETIMEDOUT,
+                  "file work failed for \"%V\" below \"%V\": the disk or the "
+                  "thread pool hangs", &op->key, &op->storage->conf->root);
+
+    ngx_iv_local_end(lo, NGX_IV_STORAGE_UNAVAILABLE);
+}
+
+
 /* the next piece of a put */
 
 static void
@@ -293,7 +259,7 @@ ngx_iv_local_next(ngx_iv_local_op_t *lo)
 
     rc = op->source(op, op->sent, &w->p, &w->n);
 
-    if (rc == NGX_AGAIN) {
+    if (rc == NGX_AGAIN || lo->over) {
         return;
     }
 
@@ -330,6 +296,7 @@ ngx_iv_local_post(ngx_iv_local_op_t *lo)
 
     if (ngx_iv_job_post(lo->job, lo->op->storage->env->files) == NGX_OK) {
         lo->busy = 1;
+        ngx_add_timer(&lo->late, NGX_IV_LOCAL_LATE);
         return;
     }
 
@@ -370,6 +337,10 @@ ngx_iv_local_leave(ngx_iv_local_op_t *lo)
 
     if (lo->event.posted) {
         ngx_delete_posted_event(&lo->event);
+    }
+
+    if (lo->late.timer_set) {
+        ngx_del_timer(&lo->late);
     }
 
     lo->over = 1;
@@ -494,6 +465,10 @@ ngx_iv_local_done(ngx_iv_job_t *job)
     lo = job->data;
     lo->busy = 0;
 
+    if (lo->late.timer_set) {
+        ngx_del_timer(&lo->late);
+    }
+
     if (w->err) {
         ngx_iv_local_end(lo, ngx_iv_local_judge(op, w));
         return;
@@ -615,287 +590,4 @@ ngx_iv_local_judge(ngx_iv_storage_op_t *op, ngx_iv_local_work_t *w)
                   w->failed, &op->key, &op->storage->conf->root, hint);
 
     return code;
-}
-
-
-/* from here on: in a thread */
-
-static void
-ngx_iv_local_run(void *ctx, ngx_log_t *log)
-{
-    ngx_iv_local_work_t  *w = ctx;
-
-    w->err = 0;
-    w->failed = NULL;
-
-    switch (w->task) {
-
-    case NGX_IV_LOCAL_WRITE:
-        if (ngx_iv_local_run_write(w) == NGX_OK
-            && w->offset + (off_t) w->n == w->size)
-        {
-            (void) ngx_iv_local_run_commit(w);
-        }
-        break;
-
-    case NGX_IV_LOCAL_ABORT:
-        if (w->dir != -1) {
-            (void) unlinkat(w->dir, w->temp, 0);
-
-            if (w->renamed) {
-                (void) unlinkat(w->dir, w->name, 0);
-            }
-        }
-        break;
-
-    case NGX_IV_LOCAL_HEAD:
-        (void) ngx_iv_local_run_head(w);
-        break;
-
-    case NGX_IV_LOCAL_DELETE:
-        (void) ngx_iv_local_run_remove(w);
-        break;
-    }
-}
-
-
-static ngx_int_t
-ngx_iv_local_failed(ngx_iv_local_work_t *w, const char *what)
-{
-    w->err = ngx_errno;
-    w->failed = what;
-
-    return NGX_ERROR;
-}
-
-
-static ngx_int_t
-ngx_iv_local_run_write(ngx_iv_local_work_t *w)
-{
-    size_t   done;
-    ssize_t  n;
-
-    if (w->fd == -1) {
-
-        if (ngx_iv_local_enter(w, 1) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        w->fd = openat(w->dir, w->temp,
-                       O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC,
-                       NGX_IV_LOCAL_FILE_MODE);
-        if (w->fd == -1) {
-            return ngx_iv_local_failed(w, "creating a file");
-        }
-    }
-
-    for (done = 0; done < w->n; done += (size_t) n) {
-
-        n = pwrite(w->fd, w->p + done, w->n - done, w->offset + (off_t) done);
-
-        if (n == -1 && ngx_errno == NGX_EINTR) {
-            n = 0;
-            continue;
-        }
-
-        if (n == 0) {
-            ngx_set_errno(ENOSPC);
-            n = -1;
-        }
-
-        if (n == -1) {
-            return ngx_iv_local_failed(w, "writing");
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* whole and on disk before it gets its name; then the name, too */
-
-static ngx_int_t
-ngx_iv_local_run_commit(ngx_iv_local_work_t *w)
-{
-    int  fd;
-
-    if (fsync(w->fd) == -1) {
-        return ngx_iv_local_failed(w, "syncing a file");
-    }
-
-    if (ngx_iv_local_rename(w) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    w->renamed = 1;
-
-    fd = w->fd;
-    w->fd = -1;
-
-    /* some network file systems tell of a failed write only here */
-
-    if (close(fd) == -1) {
-        return ngx_iv_local_failed(w, "closing a file");
-    }
-
-    if (fsync(w->dir) == -1) {
-        return ngx_iv_local_failed(w, "syncing a folder");
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_iv_local_rename(ngx_iv_local_work_t *w)
-{
-#ifdef SYS_renameat2
-
-    if (syscall(SYS_renameat2, w->dir, w->temp, w->dir, w->name,
-                RENAME_NOREPLACE)
-        == 0)
-    {
-        return NGX_OK;
-    }
-
-    if (ngx_errno != ENOSYS && ngx_errno != EINVAL) {
-        return ngx_iv_local_failed(w, "renaming a file");
-    }
-
-#endif
-
-    /* also atomic, and refuses a name that is taken */
-
-    if (linkat(w->dir, w->temp, w->dir, w->name, 0) == -1) {
-        return ngx_iv_local_failed(w, "renaming a file");
-    }
-
-    if (unlinkat(w->dir, w->temp, 0) == -1) {
-        w->renamed = 1;
-        return ngx_iv_local_failed(w, "removing a temporary name");
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_iv_local_run_head(ngx_iv_local_work_t *w)
-{
-    struct stat  sb;
-
-    if (ngx_iv_local_enter(w, 0) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (fstatat(w->dir, w->name, &sb, AT_SYMLINK_NOFOLLOW) == -1) {
-        return ngx_iv_local_failed(w, "looking up a file");
-    }
-
-    if (!S_ISREG(sb.st_mode)) {
-        ngx_set_errno(ENOENT);
-        return ngx_iv_local_failed(w, "looking up a file");
-    }
-
-    w->found = sb.st_size;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_iv_local_run_remove(ngx_iv_local_work_t *w)
-{
-    ngx_uint_t  removed;
-
-    if (ngx_iv_local_enter(w, 0) != NGX_OK) {
-
-        if (w->err == ENOENT && !w->bad_root) {
-            /* where there is no folder, there is no file */
-            w->err = 0;
-            return NGX_OK;
-        }
-
-        return NGX_ERROR;
-    }
-
-    removed = 0;
-
-    if (unlinkat(w->dir, w->name, 0) == 0) {
-        removed = 1;
-
-    } else if (ngx_errno != ENOENT) {
-        return ngx_iv_local_failed(w, "deleting a file");
-    }
-
-    if (unlinkat(w->dir, w->temp, 0) == 0) {
-        removed = 1;
-
-    } else if (ngx_errno != ENOENT && ngx_errno != ENAMETOOLONG) {
-        return ngx_iv_local_failed(w, "deleting a temporary file");
-    }
-
-    if (removed && fsync(w->dir) == -1) {
-        return ngx_iv_local_failed(w, "syncing a folder");
-    }
-
-    return NGX_OK;
-}
-
-
-/* opens the folder of the key's last segment */
-
-static ngx_int_t
-ngx_iv_local_enter(ngx_iv_local_work_t *w, ngx_uint_t create)
-{
-    int    dir, next;
-    char  *p;
-
-    dir = open(w->root, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
-
-    if (dir == -1) {
-        w->bad_root = 1;
-        return ngx_iv_local_failed(w, "opening the root");
-    }
-
-    for (p = w->path; p < w->name; p += ngx_strlen(p) + 1) {
-
-        next = openat(dir, p, O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
-
-        if (next == -1 && ngx_errno == ENOENT && create) {
-            next = ngx_iv_local_make_folder(dir, p);
-        }
-
-        if (next == -1) {
-            (void) ngx_iv_local_failed(w, "opening a folder");
-            (void) close(dir);
-            return NGX_ERROR;
-        }
-
-        (void) close(dir);
-        dir = next;
-    }
-
-    w->dir = dir;
-
-    return NGX_OK;
-}
-
-
-static int
-ngx_iv_local_make_folder(int dir, const char *name)
-{
-    /* another upload may have made it meanwhile */
-
-    if (mkdirat(dir, name, NGX_IV_LOCAL_DIR_MODE) == -1) {
-
-        if (ngx_errno != EEXIST) {
-            return -1;
-        }
-
-    } else if (fsync(dir) == -1) {
-        return -1;
-    }
-
-    return openat(dir, name, O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
 }

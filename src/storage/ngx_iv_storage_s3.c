@@ -202,6 +202,15 @@ ngx_iv_s3_start(ngx_iv_storage_op_t *op, ngx_iv_s3_method_e method,
 
     op->state = s;
 
+    /* the rest of an operation that went on under another key */
+
+    s->retries = op->retries;
+
+    if (op->wait) {
+        ngx_add_timer(&s->backoff, op->wait);
+        return;
+    }
+
     if (ngx_iv_s3_try(s) != NGX_OK) {
         ngx_iv_s3_drop(s);
         ngx_iv_storage_post(op, NGX_IV_INTERNAL);
@@ -493,7 +502,16 @@ ngx_iv_s3_failed(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 
     conf = s->op->storage->conf;
 
-    if (f->retry && s->retries < conf->retries) {
+    /*
+     * Some storages keep what they have of a PUT that breaks off, or of one
+     * that a proxy before them has given up, and let it appear when a second
+     * one under the same key is long through: a try whose body was on its way
+     * is repeated under a fresh key or not at all.
+     */
+
+    if (f->retry && s->retries < conf->retries
+        && (s->op->rekey || !ngx_iv_s3_broken(s)))
+    {
 
         if (ngx_iv_s3_rewind(s) == NGX_OK && !s->cancelled) {
 
@@ -505,7 +523,19 @@ ngx_iv_s3_failed(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
             delay = ngx_iv_s3_delay(s, f->wait);
 
             s->retries++;
+
+            /* from now on the first bytes are needed once more */
+
             s->op->sent = 0;
+
+            if (ngx_iv_s3_broken(s)) {
+                s->op->again = 1;
+                s->op->retries = s->retries;
+                s->op->wait = delay;
+
+                ngx_iv_s3_finish(s, f->code);
+                return;
+            }
 
             ngx_iv_s3_drop(s);
             ngx_add_timer(&s->backoff, delay);

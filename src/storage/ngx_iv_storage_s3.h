@@ -17,6 +17,7 @@ typedef struct {
     ngx_iv_endpoint_t     *endpoint;
     ngx_iv_sigv4_cache_t   cache;
     time_t                 skew;        /* the storage's clock minus ours */
+    ngx_uint_t             unheard;     /* PUTs in a row without a 100 */
     unsigned               expect:1;
 } ngx_iv_s3_t;
 
@@ -101,6 +102,9 @@ void ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
 /* op->etag from what the storage said, without quotes and the mark of weakness.
  * NGX_OK or NGX_ERROR */
 ngx_int_t ngx_iv_s3_set_etag(ngx_iv_s3_op_t *s, ngx_str_t etag);
+/* 1: a try failed when some of its body was on its way, so that nobody knows
+ * what the storage, or one behind a proxy, makes of the part it has */
+ngx_uint_t ngx_iv_s3_broken(ngx_iv_s3_op_t *s);
 /* level: NGX_LOG_ERR, or NGX_LOG_INFO when another try follows */
 void ngx_iv_s3_log(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f,
     ngx_uint_t level);

@@ -8,11 +8,15 @@
 /* S3 allows 15 minutes; a HEAD's 403 doesn't say its reason */
 #define NGX_IV_S3_SKEW     600
 
+/* each PUT that waits for a 100 in vain loses a second */
+#define NGX_IV_S3_UNHEARD  3
+
 
 static void ngx_iv_s3_keep(ngx_iv_s3_try_t *t, ngx_str_t *dst,
     const ngx_str_t *value);
 static ngx_int_t ngx_iv_s3_success(ngx_iv_s3_op_t *s,
     ngx_iv_s3_failure_t *f);
+static void ngx_iv_s3_expected(ngx_iv_s3_op_t *s);
 static ngx_int_t ngx_iv_s3_etag(ngx_iv_s3_op_t *s);
 static ngx_msec_t ngx_iv_s3_retry_after(ngx_iv_s3_try_t *t);
 static ngx_int_t ngx_iv_s3_skew(ngx_iv_s3_op_t *s,
@@ -133,7 +137,9 @@ ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 
     case NGX_IV_CALL_STALE:
 
-        if (!s->stale && ngx_iv_s3_rewind(s) == NGX_OK) {
+        if (!s->stale && !ngx_iv_s3_broken(s)
+            && ngx_iv_s3_rewind(s) == NGX_OK)
+        {
 
             if (s->cancelled) {
                 return;
@@ -185,6 +191,17 @@ ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     }
 
     ngx_iv_s3_failed(s, f);
+}
+
+
+ngx_uint_t
+ngx_iv_s3_broken(ngx_iv_s3_op_t *s)
+{
+    ngx_iv_call_t  *call;
+
+    call = s->try->call;
+
+    return s->method == NGX_IV_S3_PUT && call->sent > 0;
 }
 
 
@@ -240,6 +257,13 @@ ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 
     if (v.fresh) {
         s->fresh = 1;
+    }
+
+    if (status == 417 && call->expect) {
+        ngx_iv_s3_expected(s);
+
+        f->code = NGX_IV_STORAGE_UNAVAILABLE;
+        f->retry = 1;
     }
 
     if (status >= 300 && status < 400) {
@@ -342,6 +366,10 @@ ngx_iv_s3_success(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
             return NGX_DECLINED;
         }
 
+        if (call->expect) {
+            ngx_iv_s3_expected(s);
+        }
+
         return ngx_iv_s3_etag(s);
 
     case NGX_IV_S3_HEAD:
@@ -361,6 +389,45 @@ ngx_iv_s3_success(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 
     default: /* NGX_IV_S3_DELETE, NGX_IV_S3_ABORT */
         return NGX_OK;
+    }
+}
+
+
+/* a storage that never says 100, or minds being asked, is asked no more */
+
+static void
+ngx_iv_s3_expected(ngx_iv_s3_op_t *s)
+{
+    ngx_iv_s3_t                  *s3;
+    const ngx_iv_storage_conf_t  *conf;
+
+    s3 = s->s3;
+    conf = s->op->storage->conf;
+
+    if (s->try->call->continued) {
+        s3->unheard = 0;
+
+        if (s->op->status != 417) {
+            return;
+        }
+    }
+
+    s3->unheard++;
+
+    if (s->op->status != 417
+        && (s3->unheard < NGX_IV_S3_UNHEARD
+            || conf->expect == NGX_IV_EXPECT_ON))
+    {
+        return;
+    }
+
+    if (s3->expect) {
+        s3->expect = 0;
+
+        ngx_log_error(NGX_LOG_NOTICE, s->op->log, 0,
+                      "storage \"%V\": it does not answer \"Expect: "
+                      "100-continue\" and is not asked any more: set "
+                      "\"expect_continue off\"", &conf->name);
     }
 }
 
@@ -498,6 +565,10 @@ ngx_iv_s3_log(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f, ngx_uint_t level)
     if (f->what) {
         p = ngx_slprintf(p, last, "%s", f->what);
 
+        if (t->call->why.len) {
+            p = ngx_slprintf(p, last, ", %V", &t->call->why);
+        }
+
     } else {
         p = ngx_slprintf(p, last, "HTTP status %ui", s->op->status);
     }
@@ -544,6 +615,8 @@ ngx_iv_s3_log(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f, ngx_uint_t level)
 
     ngx_log_error(level, s->op->log, 0, "storage \"%V\": %s failed%s: %*s: %s",
                   &s->op->storage->conf->name, ngx_iv_s3_action(s->method),
-                  level == NGX_LOG_INFO ? ", trying again" : "",
+                  level != NGX_LOG_INFO ? ""
+                  : ngx_iv_s3_broken(s) ? ", trying again under a fresh key"
+                  : ", trying again",
                   (size_t) (p - buf), buf, f->hint);
 }

@@ -42,6 +42,8 @@ ngx_iv_upload_create(const ngx_iv_upload_params_t *params, ngx_log_t *log)
 
     u->pool = pool;
     u->state = st;
+    u->storage_time = NGX_TIMER_INFINITE;
+    u->metadata_time = NGX_TIMER_INFINITE;
 
     if (ngx_iv_upload_copy(u, params, log) != NGX_OK) {
         ngx_destroy_pool(pool);
@@ -770,6 +772,11 @@ ngx_iv_upload_written(ngx_iv_metadata_op_t *op)
     w->done = 1;
 
     if (w != &st->touch) {
+
+        if (u->metadata_time == NGX_TIMER_INFINITE) {
+            u->metadata_time = 0;
+        }
+
         u->metadata_time += op->time;
     }
 

@@ -102,7 +102,7 @@ struct ngx_iv_upload_s {
     ngx_int_t           code;           /* NGX_OK: created */
     const char         *why;            /* static, for the log; may be NULL */
     ngx_iv_document_t   document;       /* in the upload's pool */
-    ngx_msec_t          storage_time;   /* ms */
+    ngx_msec_t          storage_time;   /* ms; NGX_TIMER_INFINITE: none */
     ngx_msec_t          metadata_time;
     int64_t             quota_used;     /* of a QUOTA_EXCEEDED */
     int64_t             quota_limit;

@@ -22,6 +22,10 @@ ngx_iv_upload_quota(ngx_iv_upload_t *u, off_t n)
         return NGX_OK;
     }
 
+    if (ngx_iv_upload_left(u) != NGX_OK) {
+        return NGX_AGAIN;
+    }
+
     if (st->reserve.op && ngx_iv_upload_quota_reserved(u) != NGX_OK) {
         return NGX_AGAIN;
     }

@@ -82,6 +82,9 @@ typedef struct ngx_iv_upload_state_s {
     ngx_iv_upload_write_t  noted;
     ngx_iv_upload_write_t  touch;
     ngx_pool_t     *touch_pool;
+    ngx_iv_upload_write_t  left;    /* fail of a document left behind */
+    ngx_iv_upload_write_t  let_go;  /* … and release of its quota */
+    u_char          left_id[NGX_IV_ID_LEN];
 
     ngx_iv_upload_write_t  reserve;
     ngx_iv_upload_write_t  settle;
@@ -94,6 +97,7 @@ typedef struct ngx_iv_upload_state_s {
     off_t           seen;           /* of the present operation's `sent` */
     ngx_iv_upload_multi_t  multi;
 
+    ngx_iv_storage_op_t  *before;   /* the put that broke off */
     ngx_iv_storage_op_t  *put;
     ngx_iv_storage_op_t  *del;
 
@@ -118,6 +122,7 @@ typedef struct ngx_iv_upload_state_s {
     unsigned        unsure:1;       /* the document may be ready */
     unsigned        enough:1;       /* of the undo, for the answer */
     unsigned        counted:1;
+    unsigned        leaving:1;      /* let_go comes before the next reserve */
     unsigned        answered:1;     /* done() was called or is not wanted */
 } ngx_iv_upload_state_t;
 
@@ -191,6 +196,11 @@ ngx_int_t ngx_iv_upload_parts_abort(ngx_iv_upload_t *u);
 ngx_int_t ngx_iv_upload_quota(ngx_iv_upload_t *u, off_t n);
 /* undo: NGX_OK, NGX_AGAIN, NGX_DECLINED */
 ngx_int_t ngx_iv_upload_quota_undo(ngx_iv_upload_t *u);
+/* a put that broke off in mid-body: NGX_OK: it begins again, as another object
+ * with another document; NGX_DECLINED: it can't */
+ngx_int_t ngx_iv_upload_again(ngx_iv_upload_t *u);
+/* the quota of what was left behind: NGX_OK: given back; NGX_AGAIN */
+ngx_int_t ngx_iv_upload_left(ngx_iv_upload_t *u);
 
 
 #endif

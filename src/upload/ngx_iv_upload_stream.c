@@ -110,6 +110,10 @@ ngx_iv_upload_single(ngx_iv_upload_t *u)
 
     u->storage_time = st->put->time;
 
+    if (st->put->code != NGX_OK && ngx_iv_upload_again(u) == NGX_OK) {
+        return;
+    }
+
     if (st->put->code == NGX_OK && !st->cleared) {
         ngx_log_error(NGX_LOG_ERR, u->log, 0,
                       "the storage took the object before it was sent whole");
@@ -374,6 +378,13 @@ ngx_iv_upload_put(ngx_iv_upload_t *u)
     op->source = ngx_iv_upload_source;
     op->progress = ngx_iv_upload_hold_progress;
     op->handler = ngx_iv_upload_put_end;
+    op->rekey = 1;
+
+    if (st->before) {
+        op->tries = st->before->tries;
+        op->retries = st->before->retries;
+        op->wait = st->before->wait;
+    }
 
     st->put = op;
 

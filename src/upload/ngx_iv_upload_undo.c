@@ -120,11 +120,11 @@ ngx_iv_upload_undo_document(ngx_iv_upload_t *u)
     }
 
     /*
-     * The sweep removed the document: no other upload could have made it
-     * ready, so unless this one tried, the object is nobody's.
+     * The sweep removed the document: only this upload could have made it
+     * ready, and that it did not is sure by now, so the object is nobody's.
      */
 
-    if (st->fail.op->code == NGX_IV_NOT_FOUND && st->ready.op == NULL) {
+    if (st->fail.op->code == NGX_IV_NOT_FOUND) {
         return NGX_OK;
     }
 

@@ -8,6 +8,7 @@ package ImageVault;
 #
 #   --- bare          the block brings its whole http configuration
 #   --- owner: alice  image_vault_owner of the server; anonymous without
+#   --- sweep: …      image_vault_sweep; off without
 #   --- after eval    sub { my ($body, $block) = @_; … more tests … }
 
 use v5.10;
@@ -56,11 +57,13 @@ sub main_defaults {
 
 
 sub http_defaults {
+    my ($sweep) = @_;
+    $sweep //= 'off';
     return <<"EOF_HTTP";
     image_vault_zone vault:1m;
     image_vault_mongodb $ENV{TEST_NGINX_MONGODB} database=$ENV{TEST_NGINX_DATABASE};
     image_vault_thread_pools read=iv_read write=iv_write hash=iv_hash;
-    image_vault_sweep off;
+    image_vault_sweep $sweep;
     image_vault_storage s3 {
         endpoint $ENV{TEST_NGINX_S3_ENDPOINT};
         region $ENV{TEST_NGINX_S3_REGION};
@@ -106,7 +109,9 @@ Test::Nginx::Util::add_block_preprocessor(sub {
     if (!defined $block->bare) {
         my $owner = $block->owner // '';
         $owner =~ s/\s+\z//;
-        my $http = http_defaults();
+        my $sweep = $block->sweep;
+        $sweep =~ s/\s+\z// if defined $sweep;
+        my $http = http_defaults($sweep);
         $http .= local_storage() if ($block->config // '') =~ /\blocal;/;
         $http .= "    image_vault_owner $owner;\n" if $owner ne '';
         $block->set_value('http_config',

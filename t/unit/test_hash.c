@@ -1,5 +1,6 @@
 /*
- * sources: src/formats/ngx_iv_hash.c src/base/ngx_iv_str.c
+ * sources: src/formats/ngx_iv_hash.c src/formats/ngx_iv_hash_pair.c
+ * sources: src/base/ngx_iv_str.c
  * libs: -lcrypto
  */
 

@@ -1,6 +1,7 @@
 /*
  * sources: src/storage/ngx_iv_local_link.c src/base/ngx_iv_str.c
  * sources: src/formats/ngx_iv_hash.c src/formats/ngx_iv_name.c
+ * sources: src/formats/ngx_iv_hash_pair.c
  * sources: src/aws/ngx_iv_sigv4.c src/formats/ngx_iv_date.c
  * libs: -lcrypto
  */

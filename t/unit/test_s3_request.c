@@ -5,6 +5,7 @@
  * sources: src/storage/ngx_iv_s3_request.c src/aws/ngx_iv_sigv4.c
  * sources: src/base/ngx_iv_str.c src/formats/ngx_iv_date.c
  * sources: src/formats/ngx_iv_hash.c
+ * sources: src/formats/ngx_iv_hash_pair.c
  * libs: -lcrypto
  */
 

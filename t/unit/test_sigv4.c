@@ -5,6 +5,7 @@
  *
  * sources: src/aws/ngx_iv_sigv4.c src/base/ngx_iv_str.c
  * sources: src/formats/ngx_iv_date.c src/formats/ngx_iv_hash.c
+ * sources: src/formats/ngx_iv_hash_pair.c
  * libs: -lcrypto
  */
 

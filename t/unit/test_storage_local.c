@@ -2,8 +2,10 @@
  * The local storage in a folder of /tmp, with threads that run when told.
  *
  * sources: src/storage/ngx_iv_storage.c src/storage/ngx_iv_storage_local.c
+ * sources: src/storage/ngx_iv_storage_local_work.c
  * sources: src/storage/ngx_iv_local_link.c src/base/ngx_iv_str.c
  * sources: src/formats/ngx_iv_hash.c src/formats/ngx_iv_name.c
+ * sources: src/formats/ngx_iv_hash_pair.c
  * sources: src/aws/ngx_iv_sigv4.c src/formats/ngx_iv_date.c
  * libs: -lcrypto
  */
@@ -12,7 +14,22 @@
 #include "storage/ngx_iv_storage.h"
 
 
-ngx_queue_t  ngx_posted_events;
+ngx_queue_t            ngx_posted_events;
+ngx_rbtree_t           ngx_event_timer_rbtree;
+static ngx_event_t    *timer;           /* the one set last, NULL: none */
+
+void
+ngx_rbtree_insert(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
+{
+    timer = ngx_rbtree_data(node, ngx_event_t, timer);
+}
+
+void
+ngx_rbtree_delete(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
+{
+    timer = NULL;
+}
+
 
 static ngx_iv_job_t  *jobs[8];
 static ngx_uint_t     njobs;
@@ -388,6 +405,35 @@ test_cancel(void)
 }
 
 
+/* a thread that does not come back is not waited for, but cleaned up after */
+
+static void
+test_late(void)
+{
+    ngx_iv_storage_op_t  *o;
+
+    ready = 20;
+    o = put("late.png", 20);
+    turn();
+    EQ_INT(ended, 0);
+    OK(timer != NULL);
+
+    timer->timer_set = 0;
+    timer->timedout = 1;
+    timer->handler(timer);
+    EQ_INT(ended, 1);
+    EQ_INT(o->code, NGX_IV_STORAGE_UNAVAILABLE);
+    EQ_INT(keep.count, 2);
+
+    threads();
+    EQ_INT(ended, 1);
+    EQ_INT(keep.count, 1);
+    EQ_INT(size("late.png"), -1);
+    EQ_INT(size(".late.png.tmp"), -1);
+    EQ_INT(alive, 0);
+}
+
+
 static void
 test_delete(void)
 {
@@ -511,6 +557,7 @@ main(void)
     RUN(test_put);
     RUN(test_taken);
     RUN(test_cancel);
+    RUN(test_late);
     RUN(test_delete);
     RUN(test_links);
     RUN(test_failures);

@@ -9,8 +9,10 @@
  * sources: src/upload/ngx_iv_upload_commit.c src/upload/ngx_iv_room.c
  * sources: src/formats/ngx_iv_digest.c src/formats/ngx_iv_fields.c
  * sources: src/formats/ngx_iv_json_read.c src/formats/ngx_iv_date.c
+ * sources: src/upload/ngx_iv_upload_again.c
  * sources: src/base/ngx_iv_str.c src/base/ngx_iv_code.c
  * sources: src/formats/ngx_iv_hash.c src/formats/ngx_iv_name.c
+ * sources: src/formats/ngx_iv_hash_pair.c
  * sources: src/formats/ngx_iv_image.c src/formats/ngx_iv_png.c
  * sources: src/formats/ngx_iv_jpeg.c src/formats/ngx_iv_jpeg_declared.c
  * sources: src/formats/ngx_iv_jpeg_tail.c src/formats/ngx_iv_gif.c
@@ -784,6 +786,78 @@ test_big(void)
 }
 
 
+/* broken off in mid-body: another object, another document, the same bytes */
+
+static void
+test_again(void)
+{
+    u_char                id[NGX_IV_ID_LEN];
+    ngx_str_t             key;
+    ngx_iv_storage_op_t  *first;
+
+    png(100000);
+    begin(100000);
+    feed(100000);
+    written(INSERT, NGX_OK, 0);
+    thread();
+    OK(put != NULL);
+    EQ_INT(put->rekey, 1);
+    EQ_INT(pump(), NGX_DONE);
+
+    first = put;
+    key = put->key;
+    ngx_memcpy(id, u->document.id, NGX_IV_ID_LEN);
+
+    put->again = 1;
+    put->sent = 0;
+    put->tries = 1;
+    put->retries = 1;
+    put->wait = 50;
+    put_ends(NGX_IV_STORAGE_UNAVAILABLE, "");
+    EQ_INT(done, 0);
+
+    /* nothing is sent before the new document is there */
+
+    OK(put == NULL);
+    OK(written(FAIL, NGX_OK, 0));
+    OK(put == NULL);
+    OK(written(INSERT, NGX_OK, 0));
+    OK(put != NULL && put != first);
+    EQ_INT(put->tries, 1);
+    EQ_INT(put->retries, 1);
+    EQ_INT(put->wait, 50);
+    EQ_INT(put->key.len, key.len);
+    OK(ngx_memcmp(put->key.data, key.data, key.len) != 0);
+    OK(ngx_memcmp(u->document.id, id, NGX_IV_ID_LEN) != 0);
+
+    EQ_INT(pump(), NGX_DONE);
+    EQ_MEM(stored, image, 100000);
+    put_ends(NGX_OK, md5(100000));
+    OK(written(READY, NGX_OK, 0));
+    EQ_INT(code, NGX_OK);
+    OK(del == NULL);
+    finish();
+    EQ_INT(gone, 1);
+
+    /* the new document can't be had */
+
+    png(100000);
+    begin(100000);
+    feed(100000);
+    written(INSERT, NGX_OK, 0);
+    thread();
+    EQ_INT(pump(), NGX_DONE);
+    put->again = 1;
+    put_ends(NGX_IV_STORAGE_UNAVAILABLE, "");
+    OK(written(INSERT, NGX_IV_METADATA_UNAVAILABLE, 1));
+    OK(put == NULL);
+    EQ_INT(code, NGX_IV_METADATA_UNAVAILABLE);
+    OK(del == NULL);
+    finish();
+    EQ_INT(gone, 1);
+}
+
+
 static void
 test_full_queue(void)
 {
@@ -1001,7 +1075,9 @@ test_commit_fails(void)
     put_ends(NGX_OK, md5(1000));
     written(READY, NGX_IV_CONFLICT, 0);
     written(FAIL, NGX_IV_NOT_FOUND, 0);
-    OK(del == NULL);
+    OK(del != NULL);
+    del_ends(NGX_OK);
+    EQ_INT(last_write, FAIL);
     EQ_INT(code, NGX_IV_STORAGE_UNAVAILABLE);
     finish();
     EQ_INT(gone, 1);
@@ -2141,6 +2217,7 @@ main(void)
     RUN(test_small);
     RUN(test_ring);
     RUN(test_big);
+    RUN(test_again);
     RUN(test_full_queue);
     RUN(test_refused);
     RUN(test_corrupt_end);
