@@ -356,9 +356,13 @@ def redirects(nginx, storage, folder, rounds, seconds):
         return wrk(url, "get.lua", connections=1, seconds=seconds)["p50"]
 
     idle, plain, busy, busy_plain = [], [], [], []
+    loads = []
     for _ in range(rounds):
         idle.append(measure(view))
         plain.append(measure(nginx.url("/302")))
+        nginx.settle()
+        nginx.taken()
+        began = time.monotonic()
         stop = threading.Event()
 
         def load():
@@ -377,11 +381,14 @@ def redirects(nginx, storage, folder, rounds, seconds):
         stop.set()
         for t in threads:
             t.join()
+        lasted = time.monotonic() - began
         nginx.settle()
+        loads.append(nginx.taken() / lasted / 1e6)
     storage.clean()
     print(f"redirect, median ms: idle {spread(idle)}, return 302 "
-          f"{spread(plain)}; while 4 uploads of 100 MB run {spread(busy)}, "
-          f"return 302 {spread(busy_plain)}   goal < 1")
+          f"{spread(plain)}; while 4 uploads of 100 MB run, at "
+          f"{statistics.median(loads):.0f} MB/s: {spread(busy)}, "
+          f"return 302 {spread(busy_plain)}   goal < 1", flush=True)
 
 
 def main():
