@@ -2,11 +2,14 @@
 """What an upload and a redirect cost, as ratios within one run.
 
 The module and a plain `proxy_pass` (proxy_request_buffering off) send the same
-bytes to the same S3 server, in turn, several rounds; a worker's CPU time is
-read from /proc.  MD5 and SHA-256 are timed by `openssl speed` in every round.
+bytes to the same S3 server, in turn, several rounds.  A worker's CPU time is
+read from /proc, until it is idle again, and the bytes it took from its access
+log, so that uploads which the load generator breaks off at its end count as
+far as they went.  MD5 and SHA-256 are timed by `openssl speed` in every round.
 
 Needs what `util/setup-test` sets up; `util/bench` starts the servers and sets
-TEST_MONGODB_URI, TEST_S3_* as for the tests.
+TEST_MONGODB_URI, TEST_S3_* as for the tests.  TEST_MODULE names another build
+of the module.
 """
 
 import argparse
@@ -24,6 +27,7 @@ import zlib
 
 import boto3
 import botocore.config
+import pymongo
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -87,11 +91,13 @@ class Nginx:
         for d in ("logs", "tmp"):
             os.makedirs(os.path.join(folder, d), exist_ok=True)
         e = os.environ
+        module = e.get("TEST_MODULE",
+                       f"{ROOT}/build/ngx_http_image_vault_module.so")
         host = e["TEST_S3_ENDPOINT"].split("//")[1]
         user = "user root;" if os.geteuid() == 0 else ""
         conf = f"""
 {user}
-load_module {ROOT}/build/ngx_http_image_vault_module.so;
+load_module {module};
 thread_pool iv_read threads=2;
 thread_pool iv_write threads=2;
 thread_pool iv_hash threads=2;
@@ -100,7 +106,8 @@ pid {folder}/logs/nginx.pid;
 error_log {folder}/logs/error.log warn;
 events {{ worker_connections 4096; }}
 http {{
-    access_log off;
+    log_format bytes "$request_length";
+    access_log {folder}/logs/bytes bytes buffer=64k flush=100ms;
     client_max_body_size 0;
     client_body_temp_path {folder}/tmp/body;
     proxy_temp_path {folder}/tmp/proxy;
@@ -162,6 +169,23 @@ http {{
             fields = f.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICK
 
+    def settle(self):
+        """Waits until the worker is idle: nothing of a run goes on."""
+        quiet, last = 0, self.cpu()
+        while quiet < 5:
+            time.sleep(0.1)
+            now = self.cpu()
+            quiet = quiet + 1 if now - last < 0.01 else 0
+            last = now
+
+    def taken(self):
+        """Bytes that clients have sent since the last call."""
+        name = os.path.join(self.folder, "logs/bytes")
+        with open(name, "r+") as f:
+            total = sum(int(x) for x in f.read().split())
+            f.truncate(0)
+        return total
+
     def memory(self):
         with open(f"/proc/{self.worker}/status") as f:
             return 1024 * int(re.search(r"RssAnon:\s+(\d+)", f.read())[1])
@@ -197,12 +221,61 @@ def hash_cost():
     return cost
 
 
+class Storage:
+    """The S3 server: targets for the plain proxy, and an end to them."""
+
+    def __init__(self):
+        e = os.environ
+        self.bucket = e["TEST_S3_BUCKET"]
+        self.s3 = boto3.client(
+            "s3", endpoint_url=e["TEST_S3_ENDPOINT"],
+            region_name=e["TEST_S3_REGION"],
+            aws_access_key_id=e["TEST_S3_ACCESS"],
+            aws_secret_access_key=e["TEST_S3_SECRET"],
+            config=botocore.config.Config(
+                signature_version="s3v4", s3={"addressing_style": "path"}))
+        try:
+            self.s3.create_bucket(Bucket=self.bucket)
+        except self.s3.exceptions.ClientError:
+            pass
+
+    def target(self, name, kind):
+        url = self.s3.generate_presigned_url(
+            "put_object", Params={"Bucket": self.bucket, "Key": name,
+                                  "ContentType": kind}, ExpiresIn=86400)
+        return "/" + url.split("/", 3)[3]
+
+    def clean(self):
+        for prefix in ("images/", "bench/"):
+            pages = self.s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix)
+            for page in pages:
+                keys = [{"Key": x["Key"]} for x in page.get("Contents", [])]
+                if keys:
+                    self.s3.delete_objects(Bucket=self.bucket,
+                                           Delete={"Objects": keys})
+
+
 def spread(values):
     return (f"{statistics.median(values):.3f} "
             f"({min(values):.3f}-{max(values):.3f})")
 
 
-def uploads(nginx, s3, folder, kind, size, rounds, seconds):
+def cost(nginx, storage, path, name, kind, targets, seconds):
+    """The worker's CPU seconds a GB of one run, and MB a second."""
+    nginx.settle()
+    nginx.taken()
+    before = nginx.cpu()
+    r = wrk(nginx.url(path), "put.lua", name, kind, *targets, seconds=seconds)
+    nginx.settle()
+    spent = nginx.cpu() - before
+    size = os.path.getsize(name)
+    storage.clean()
+    return (spent / (nginx.taken() / GB),
+            r["requests"] * size / r["seconds"] / 1e6)
+
+
+def uploads(nginx, storage, folder, kind, size, rounds, seconds):
     data = {"jpeg": jpeg, "png": png}[kind](size)
     name = os.path.join(folder, f"{size}.{kind}")
     with open(name, "wb") as f:
@@ -210,37 +283,32 @@ def uploads(nginx, s3, folder, kind, size, rounds, seconds):
     targets = os.path.join(folder, "targets")
     with open(targets, "w") as f:
         for i in range(64):
-            url = s3.generate_presigned_url(
-                "put_object", Params={"Bucket": os.environ["TEST_S3_BUCKET"],
-                                      "Key": f"bench/{i}",
-                                      "ContentType": f"image/{kind}"},
-                ExpiresIn=3600)
-            f.write(url.split("/", 3)[3].join(["/", "\n"]))
-    module, plain, hashes, ratios, rates = [], [], [], [], []
-    for _ in range(rounds):
-        costs = []
-        speeds = []
-        for path, more in (("/api/upload?filename=x", []), ("/", [targets])):
-            before = nginx.cpu()
-            r = wrk(nginx.url(path), "put.lua", name, f"image/{kind}", *more,
-                    seconds=seconds)
-            sent = r["requests"] * size
-            costs.append((nginx.cpu() - before) / (sent / GB))
-            speeds.append(sent / r["seconds"] / 1e6)
-        h = hash_cost()
-        module.append(costs[0])
-        plain.append(costs[1])
-        hashes.append(h)
-        ratios.append(costs[0] / (costs[1] + h))
-        rates.append(speeds[0] / speeds[1])
+            f.write(storage.target(f"bench/{i}", f"image/{kind}") + "\n")
+    runs = {"module": ("/api/upload?filename=x", []), "plain": ("/", [targets])}
+    costs = {x: [] for x in runs}
+    speeds = {x: [] for x in runs}
+    hashes, ratios = [], []
+    for i in range(rounds):
+        # whoever goes first meets another state of the disk: take turns
+        for x in sorted(runs, reverse=i % 2):
+            path, more = runs[x]
+            c, s = cost(nginx, storage, path, name, f"image/{kind}", more,
+                        seconds)
+            costs[x].append(c)
+            speeds[x].append(s)
+        hashes.append(hash_cost())
+        ratios.append(costs["module"][-1] / (costs["plain"][-1] + hashes[-1]))
+    rates = [m / p for m, p in zip(speeds["module"], speeds["plain"])]
     print(f"{kind} of {size / 1e6:g} MB, 16 at a time, CPU s/GB of the worker: "
-          f"module {spread(module)}, proxy_pass {spread(plain)}, "
+          f"module {spread(costs['module'])}, "
+          f"proxy_pass {spread(costs['plain'])}, "
           f"MD5 + SHA-256 {spread(hashes)}")
     print(f"  module / (proxy_pass + hashes): {spread(ratios)}   goal <= 1.15"
-          f"   throughput / proxy_pass: {spread(rates)}")
+          f"   MB/s: {spread(speeds['module'])}, / proxy_pass {spread(rates)}",
+          flush=True)
 
 
-def memory(nginx, folder, count, size):
+def memory(nginx, storage, folder, count, size):
     name = os.path.join(folder, "large.jpeg")
     with open(name, "wb") as f:
         f.write(jpeg(size))
@@ -264,12 +332,14 @@ def memory(nginx, folder, count, size):
     stop.set()
     t.join()
     growth = peak[0] - base
+    nginx.settle()
+    storage.clean()
     print(f"{count} uploads of {size / 1e6:g} MB at a time: the worker grew by "
           f"{growth / 1024:.0f} KiB, {growth / 1024 / count:.0f} KiB each   "
           f"goal <= 256   ({codes.count('201')} of {count} created)")
 
 
-def redirects(nginx, folder, rounds, seconds):
+def redirects(nginx, storage, folder, rounds, seconds):
     name = os.path.join(folder, "redirect.jpeg")
     with open(name, "wb") as f:
         f.write(jpeg(100_000))
@@ -286,9 +356,13 @@ def redirects(nginx, folder, rounds, seconds):
         return wrk(url, "get.lua", connections=1, seconds=seconds)["p50"]
 
     idle, plain, busy, busy_plain = [], [], [], []
+    loads = []
     for _ in range(rounds):
         idle.append(measure(view))
         plain.append(measure(nginx.url("/302")))
+        nginx.settle()
+        nginx.taken()
+        began = time.monotonic()
         stop = threading.Event()
 
         def load():
@@ -307,9 +381,14 @@ def redirects(nginx, folder, rounds, seconds):
         stop.set()
         for t in threads:
             t.join()
+        lasted = time.monotonic() - began
+        nginx.settle()
+        loads.append(nginx.taken() / lasted / 1e6)
+    storage.clean()
     print(f"redirect, median ms: idle {spread(idle)}, return 302 "
-          f"{spread(plain)}; while 4 uploads of 100 MB run {spread(busy)}, "
-          f"return 302 {spread(busy_plain)}   goal < 1")
+          f"{spread(plain)}; while 4 uploads of 100 MB run, at "
+          f"{statistics.median(loads):.0f} MB/s: {spread(busy)}, "
+          f"return 302 {spread(busy_plain)}   goal < 1", flush=True)
 
 
 def main():
@@ -319,38 +398,45 @@ def main():
     p.add_argument("--only", choices=("uploads", "memory", "redirects"))
     a = p.parse_args()
 
-    e = os.environ
-    s3 = boto3.client(
-        "s3", endpoint_url=e["TEST_S3_ENDPOINT"],
-        region_name=e["TEST_S3_REGION"],
-        aws_access_key_id=e["TEST_S3_ACCESS"],
-        aws_secret_access_key=e["TEST_S3_SECRET"],
-        config=botocore.config.Config(
-            signature_version="s3v4", s3={"addressing_style": "path"}))
-    try:
-        s3.create_bucket(Bucket=e["TEST_S3_BUCKET"])
-    except s3.exceptions.ClientError:
-        pass
+    storage = Storage()
+    with open("/proc/cpuinfo") as f:
+        sha = "with" if re.search(r"\b(sha_ni|sha2)\b", f.read()) else "without"
+    print(f"{os.cpu_count()} processors {sha} SHA instructions, load average "
+          f"before {os.getloadavg()[0]:.2f}", flush=True)
 
+    def uploads_all(nginx, folder):
+        for size in (1_000_000, 10_000_000):
+            for kind in ("jpeg", "png"):
+                uploads(nginx, storage, folder, kind, size, a.rounds, a.seconds)
+
+    parts = {
+        "uploads": uploads_all,
+        "redirects": lambda nginx, folder: redirects(
+            nginx, storage, folder, a.rounds, a.seconds),
+        "memory": lambda nginx, folder: memory(
+            nginx, storage, folder, 64, 200_000_000),
+    }
+    for name, part in parts.items():
+        if a.only in (None, name):
+            alone(part)
+    pymongo.MongoClient(os.environ["TEST_MONGODB_URI"]).drop_database(
+        "iv_bench")
+
+
+def alone(part):
+    """A part has an nginx of its own: none inherits another one's heap."""
     with tempfile.TemporaryDirectory(prefix="iv-bench-") as folder:
         nginx = Nginx(folder)
         nginx.start()
         try:
-            if a.only in (None, "uploads"):
-                for size in (1_000_000, 10_000_000):
-                    for kind in ("jpeg", "png"):
-                        uploads(nginx, s3, folder, kind, size, a.rounds,
-                                a.seconds)
-            if a.only in (None, "redirects"):
-                redirects(nginx, folder, a.rounds, a.seconds)
-            if a.only in (None, "memory"):
-                memory(nginx, folder, 64, 200_000_000)
+            part(nginx, folder)
         finally:
             nginx.stop()
             with open(os.path.join(folder, "logs/error.log")) as f:
                 lines = [x for x in f if re.search(r"\[(error|crit|alert)", x)]
-            print(f"{len(lines)} lines of error or worse in nginx's log",
-                  *lines[:5], sep="\n  ")
+            if lines:
+                print(f"{len(lines)} lines of error or worse in nginx's log",
+                      *lines[:5], sep="\n  ")
 
 
 if __name__ == "__main__":

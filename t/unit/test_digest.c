@@ -1,5 +1,6 @@
 /*
  * sources: src/formats/ngx_iv_digest.c src/formats/ngx_iv_hash.c
+ * sources: src/formats/ngx_iv_hash_pair.c
  *     src/base/ngx_iv_str.c
  * libs: -lcrypto
  */
