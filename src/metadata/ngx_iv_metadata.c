@@ -2,8 +2,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-#include "metadata/ngx_iv_metadata.h"
-#include "metadata/ngx_iv_mongo.h"
+#include "metadata/ngx_iv_metadata_private.h"
 #include "metadata/ngx_iv_document.h"
 
 
@@ -18,6 +17,7 @@ struct ngx_iv_metadata_s {
     ngx_iv_queue_t       *write;
     ngx_log_t            *log;
     ngx_uint_t            active;       /* jobs under way */
+    ngx_uint_t            quota;
 
     ngx_event_t           indexes;      /* to make them, or make them again */
     ngx_msec_t            pause;
@@ -44,10 +44,6 @@ typedef struct {
 
 
 static void ngx_iv_metadata_cancel(void *data);
-static ngx_iv_mongo_call_t *ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op,
-    ngx_iv_mongo_kind_e kind);
-static void ngx_iv_metadata_post(ngx_iv_metadata_op_t *op);
-static void ngx_iv_metadata_refuse(ngx_iv_metadata_op_t *op, ngx_int_t code);
 static void ngx_iv_metadata_refused(ngx_event_t *ev);
 static void ngx_iv_metadata_run(void *ctx, ngx_log_t *log);
 static void ngx_iv_metadata_done(ngx_iv_job_t *job);
@@ -63,9 +59,6 @@ static void ngx_iv_metadata_by_id(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_kind_e kind, const u_char *id);
 static void ngx_iv_metadata_with_document(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_kind_e kind, const ngx_iv_document_t *doc);
-static void ngx_iv_metadata_list(ngx_iv_metadata_op_t *op,
-    ngx_iv_mongo_kind_e kind, const ngx_iv_metadata_ref_t *after,
-    ngx_msec_t stale, ngx_uint_t limit);
 static void ngx_iv_metadata_indexes(ngx_event_t *ev);
 static void ngx_iv_metadata_indexes_done(ngx_iv_job_t *job);
 static void ngx_iv_metadata_indexes_again(ngx_iv_metadata_t *md);
@@ -96,6 +89,7 @@ ngx_iv_metadata_create(ngx_cycle_t *cycle, const ngx_iv_metadata_conf_t *conf,
     md->read = read;
     md->write = write;
     md->log = cycle->log;
+    md->quota = conf->quota;
     md->pause = NGX_IV_METADATA_RETRY_MIN;
 
     md->indexes.handler = ngx_iv_metadata_indexes;
@@ -154,6 +148,13 @@ ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md)
 }
 
 
+ngx_uint_t
+ngx_iv_metadata_has_quota(ngx_iv_metadata_t *md)
+{
+    return md->quota;
+}
+
+
 ngx_iv_metadata_op_t *
 ngx_iv_metadata_op_create(ngx_iv_metadata_t *md, ngx_pool_t *pool,
     ngx_log_t *log)
@@ -209,7 +210,7 @@ ngx_iv_metadata_cancel(void *data)
 
 /* NULL: the operation is refused already */
 
-static ngx_iv_mongo_call_t *
+ngx_iv_mongo_call_t *
 ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
 {
     ngx_iv_metadata_t        *md;
@@ -235,6 +236,12 @@ ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
     op->refs = NULL;
     op->nrefs = 0;
     op->count = 0;
+    op->used = 0;
+    op->limit = 0;
+    op->default_expiry = 0;
+    op->outcomes = NULL;
+    op->noutcomes = 0;
+    op->status = 0;
 
     ngx_iv_zone_add(md->zone, NGX_IV_COUNT_METADATA_REQUESTS, 1);
 
@@ -271,7 +278,7 @@ ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
 }
 
 
-static void
+void
 ngx_iv_metadata_post(ngx_iv_metadata_op_t *op)
 {
     ngx_int_t                 rc;
@@ -304,7 +311,7 @@ ngx_iv_metadata_post(ngx_iv_metadata_op_t *op)
 
 /* the handler is never called from within the starting call */
 
-static void
+void
 ngx_iv_metadata_refuse(ngx_iv_metadata_op_t *op, ngx_int_t code)
 {
     ngx_iv_metadata_state_t  *st;
@@ -376,6 +383,10 @@ ngx_iv_metadata_done(ngx_iv_job_t *job)
     op->unknown = work->call.unknown;
     op->count = work->call.count;
     op->fence = work->call.fence;
+    op->used = work->call.used;
+    op->limit = work->call.quota_limit;
+    op->default_expiry = work->call.default_expiry;
+    op->status = work->call.status;
 
     if (op->code == NGX_OK
         && ngx_iv_metadata_result(op, &work->call) != NGX_OK)
@@ -479,6 +490,12 @@ ngx_iv_metadata_result(ngx_iv_metadata_op_t *op, ngx_iv_mongo_call_t *call)
         return ngx_iv_metadata_result_refs(op, call);
     }
 
+    if (call->kind == NGX_IV_MONGO_REQUEST_BEGIN) {
+        return ngx_iv_metadata_outcomes(op->pool, &op->outcomes,
+                                        &op->noutcomes, call->outcomes,
+                                        call->noutcomes);
+    }
+
     return NGX_OK;
 }
 
@@ -508,6 +525,12 @@ ngx_iv_metadata_result_refs(ngx_iv_metadata_op_t *op,
             != NGX_OK
             || ngx_iv_document_copy_str(op->pool, &ref->storage,
                                         &call->refs[i].storage)
+               != NGX_OK
+            || ngx_iv_document_copy_str(op->pool, &ref->owner,
+                                        &call->refs[i].owner)
+               != NGX_OK
+            || ngx_iv_document_copy_str(op->pool, &ref->upload_id,
+                                        &call->refs[i].upload_id)
                != NGX_OK)
         {
             return NGX_ERROR;
@@ -652,7 +675,7 @@ ngx_iv_metadata_sweep_second(ngx_iv_metadata_op_t *op,
 }
 
 
-static void
+void
 ngx_iv_metadata_list(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
     const ngx_iv_metadata_ref_t *after, ngx_msec_t stale, ngx_uint_t limit)
 {
