@@ -18,7 +18,12 @@
 static bson_t *ngx_iv_record_filter(ngx_iv_mongo_ctx_t *ctx,
     ngx_uint_t mine);
 static ngx_int_t ngx_iv_record_take(ngx_iv_mongo_ctx_t *ctx);
-static ngx_int_t ngx_iv_record_look(ngx_iv_mongo_ctx_t *ctx);
+static bson_t *ngx_iv_record_begin(ngx_iv_mongo_ctx_t *ctx,
+    const u_char *nonce);
+static ngx_int_t ngx_iv_record_got(ngx_iv_mongo_ctx_t *ctx, bson_iter_t *it,
+    const u_char *nonce);
+static ngx_uint_t ngx_iv_record_binary(const bson_t *doc, const char *name,
+    const u_char *p, size_t n);
 static ngx_int_t ngx_iv_record_read(ngx_iv_mongo_ctx_t *ctx,
     const bson_t *doc);
 static ngx_int_t ngx_iv_record_outcome(ngx_iv_mongo_ctx_t *ctx,
@@ -41,10 +46,6 @@ ngx_iv_mongo_request_begin(ngx_iv_mongo_ctx_t *ctx)
     for (i = 0; i < NGX_IV_RECORD_TRIES; i++) {
 
         rc = ngx_iv_record_take(ctx);
-
-        if (rc == NGX_DECLINED) {
-            rc = ngx_iv_record_look(ctx);
-        }
 
         if (rc != NGX_AGAIN) {
             return;
@@ -80,7 +81,13 @@ ngx_iv_record_filter(ngx_iv_mongo_ctx_t *ctx, ngx_uint_t mine)
     id[call->owner.len] = '\0';
     ngx_memcpy(id + call->owner.len + 1, call->key.data, call->key.len);
 
-    if (!bson_utf8_validate(id, len, true)) {
+    /* no zero byte in either: the first one ends the owner */
+
+    if (call->owner.len == 0 || call->key.len == 0
+        || !bson_utf8_validate((char *) call->owner.data, call->owner.len,
+                               false)
+        || !bson_utf8_validate((char *) call->key.data, call->key.len, false))
+    {
         call->code = NGX_IV_BAD_PARAMETER;
         return NULL;
     }
@@ -104,61 +111,54 @@ ngx_iv_record_filter(ngx_iv_mongo_ctx_t *ctx, ngx_uint_t mine)
 }
 
 
-/* the key is free, or whoever has it gave no sign of life: it is ours now.
- * NGX_OK, NGX_DECLINED: it is another's; NGX_ERROR */
+/*
+ * One step: a key that is free, or whose holder gave no sign of life, becomes
+ * ours, which the nonce shows; another's document stays and is what we get.
+ * NGX_OK: the call has its result; NGX_AGAIN: another made the document in the
+ * same moment; NGX_ERROR
+ */
 
 static ngx_int_t
 ngx_iv_record_take(ngx_iv_mongo_ctx_t *ctx)
 {
     bool                            ok;
-    bson_t                         *filter, *update, set, reply;
+    bson_t                         *filter, *update, reply;
+    u_char                          nonce[NGX_IV_MONGO_TOKEN];
     ngx_int_t                       rc;
     bson_iter_t                     it;
     bson_error_t                    error;
-    ngx_iv_mongo_call_t            *call;
     mongoc_find_and_modify_opts_t  *opts;
 
-    call = ctx->call;
+    if (ngx_iv_random(nonce, sizeof(nonce)) != NGX_OK) {
+        ngx_iv_mongo_internal(ctx, "the system has no random bytes");
+        return NGX_ERROR;
+    }
 
     filter = ngx_iv_record_filter(ctx, 0);
     if (filter == NULL) {
         return NGX_ERROR;
     }
 
-    BCON_APPEND(filter,
-                "status", BCON_INT32(0),
-                "$expr", "{", "$lt", "[",
-                    BCON_UTF8("$updatedAt"),
-                    "{", "$subtract", "[",
-                        BCON_UTF8("$$NOW"), BCON_INT64((int64_t) call->ttl),
-                    "]", "}",
-                "]", "}");
-
-    update = BCON_NEW("$currentDate", "{", "updatedAt", BCON_BOOL(true), "}",
-                      "$unset", "{", "outcomes", BCON_UTF8(""), "}");
-
-    (void) bson_append_document_begin(update, "$set", -1, &set);
-    (void) bson_append_int32(&set, "status", -1, 0);
-    (void) bson_append_binary(&set, "fingerprint", -1, BSON_SUBTYPE_BINARY,
-                              call->fingerprint, NGX_IV_SHA256_LEN);
-    (void) bson_append_binary(&set, "by", -1, BSON_SUBTYPE_BINARY, ctx->token,
-                              NGX_IV_MONGO_TOKEN);
-    (void) bson_append_document_end(update, &set);
-
+    update = ngx_iv_record_begin(ctx, nonce);
     opts = mongoc_find_and_modify_opts_new();
 
     (void) mongoc_find_and_modify_opts_set_update(opts, update);
     (void) mongoc_find_and_modify_opts_set_flags(opts,
-                                              MONGOC_FIND_AND_MODIFY_UPSERT);
+                                          MONGOC_FIND_AND_MODIFY_UPSERT
+                                          |MONGOC_FIND_AND_MODIFY_RETURN_NEW);
 
     ok = mongoc_collection_find_and_modify_with_opts(ctx->collection, filter,
                                                      opts, &reply, &error);
 
     if (!ok && error.code == MONGOC_ERROR_DUPLICATE_KEY) {
-        rc = NGX_DECLINED;
+        rc = NGX_AGAIN;
 
     } else {
         rc = ngx_iv_mongo_modified(ctx, ok, &reply, &error, &it);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_iv_record_got(ctx, &it, nonce);
     }
 
     mongoc_find_and_modify_opts_destroy(opts);
@@ -170,68 +170,119 @@ ngx_iv_record_take(ngx_iv_mongo_ctx_t *ctx)
 }
 
 
-/* NGX_OK: the call has its result; NGX_AGAIN: the key became free; NGX_ERROR */
+static bson_t *
+ngx_iv_record_begin(ngx_iv_mongo_ctx_t *ctx, const u_char *nonce)
+{
+    bson_t                     *take, *mine, *update;
+    const ngx_iv_mongo_call_t  *call;
+
+    call = ctx->call;
+
+    take = BCON_NEW("$or", "[",
+                        "{", "$eq", "[",
+                            "{", "$type", BCON_UTF8("$status"), "}",
+                            BCON_UTF8("missing"),
+                        "]", "}",
+                        "{", "$and", "[",
+                            "{", "$eq", "[",
+                                BCON_UTF8("$status"), BCON_INT32(0),
+                            "]", "}",
+                            "{", "$lt", "[",
+                                BCON_UTF8("$updatedAt"),
+                                "{", "$subtract", "[",
+                                    BCON_UTF8("$$NOW"),
+                                    BCON_INT64((int64_t) call->ttl),
+                                "]", "}",
+                            "]", "}",
+                        "]", "}",
+                    "]");
+
+    mine = BCON_NEW("_id", BCON_UTF8("$_id"),
+                    "status", BCON_INT32(0),
+                    "fingerprint", BCON_BIN(BSON_SUBTYPE_BINARY,
+                                            call->fingerprint,
+                                            NGX_IV_SHA256_LEN),
+                    "by", BCON_BIN(BSON_SUBTYPE_BINARY, ctx->token,
+                                   NGX_IV_MONGO_TOKEN),
+                    "nonce", BCON_BIN(BSON_SUBTYPE_BINARY, nonce,
+                                      NGX_IV_MONGO_TOKEN),
+                    "updatedAt", BCON_UTF8("$$NOW"));
+
+    update = BCON_NEW("0", "{", "$replaceWith", "{", "$cond", "[",
+                          BCON_DOCUMENT(take),
+                          BCON_DOCUMENT(mine),
+                          BCON_UTF8("$$ROOT"),
+                      "]", "}", "}");
+
+    bson_destroy(mine);
+    bson_destroy(take);
+
+    return update;
+}
+
+
+/* ours, if it has our nonce */
 
 static ngx_int_t
-ngx_iv_record_look(ngx_iv_mongo_ctx_t *ctx)
+ngx_iv_record_got(ngx_iv_mongo_ctx_t *ctx, bson_iter_t *it,
+    const u_char *nonce)
 {
-    bson_t           *filter, *opts;
-    ngx_int_t         rc;
-    bson_error_t      error;
-    const bson_t     *found;
-    mongoc_cursor_t  *cursor;
+    bson_t          doc;
+    uint32_t        len;
+    const uint8_t  *data;
 
-    filter = ngx_iv_record_filter(ctx, 0);
-    if (filter == NULL) {
-        return NGX_ERROR;
+    if (BSON_ITER_HOLDS_DOCUMENT(it)) {
+        bson_iter_document(it, &len, &data);
+
+        if (bson_init_static(&doc, data, len)) {
+
+            if (ngx_iv_record_binary(&doc, "nonce", nonce,
+                                     NGX_IV_MONGO_TOKEN))
+            {
+                return NGX_OK;
+            }
+
+            return ngx_iv_record_read(ctx, &doc);
+        }
     }
 
-    opts = BCON_NEW("limit", BCON_INT64(1));
+    ngx_iv_mongo_internal(ctx, "the server's answer has no document");
 
-    cursor = mongoc_collection_find_with_opts(ctx->collection, filter, opts,
-                                              NULL);
+    return NGX_ERROR;
+}
 
-    if (mongoc_cursor_next(cursor, &found)) {
-        rc = ngx_iv_record_read(ctx, found);
 
-    } else if (mongoc_cursor_error_document(cursor, &error, &found)) {
-        ngx_iv_mongo_failed(ctx, &error, found);
-        rc = NGX_ERROR;
+/* 1: the field has exactly these bytes */
 
-    } else {
-        rc = NGX_AGAIN;
+static ngx_uint_t
+ngx_iv_record_binary(const bson_t *doc, const char *name, const u_char *p,
+    size_t n)
+{
+    uint32_t         len;
+    bson_iter_t      it;
+    const uint8_t   *data;
+    bson_subtype_t   subtype;
+
+    if (!bson_iter_init_find(&it, doc, name) || !BSON_ITER_HOLDS_BINARY(&it)) {
+        return 0;
     }
 
-    mongoc_cursor_destroy(cursor);
-    bson_destroy(opts);
-    bson_destroy(filter);
+    bson_iter_binary(&it, &subtype, &len, &data);
 
-    return rc;
+    return len == n && ngx_memcmp(data, p, n) == 0;
 }
 
 
 static ngx_int_t
 ngx_iv_record_read(ngx_iv_mongo_ctx_t *ctx, const bson_t *doc)
 {
-    uint32_t              len;
     bson_iter_t           it, list;
-    const uint8_t        *data;
-    bson_subtype_t        subtype;
     ngx_iv_mongo_call_t  *call;
 
     call = ctx->call;
 
-    if (!bson_iter_init_find(&it, doc, "fingerprint")
-        || !BSON_ITER_HOLDS_BINARY(&it))
-    {
-        call->code = NGX_IV_CONFLICT;
-        return NGX_OK;
-    }
-
-    bson_iter_binary(&it, &subtype, &len, &data);
-
-    if (len != NGX_IV_SHA256_LEN
-        || ngx_memcmp(data, call->fingerprint, NGX_IV_SHA256_LEN) != 0
+    if (!ngx_iv_record_binary(doc, "fingerprint", call->fingerprint,
+                              NGX_IV_SHA256_LEN)
         || !bson_iter_init_find(&it, doc, "status")
         || !BSON_ITER_HOLDS_INT(&it)
         || bson_iter_as_int64(&it) == 0)
