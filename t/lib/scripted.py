@@ -41,8 +41,9 @@ by the first segment of the key.  Everything else is a well-behaved bucket.
   complete-200-error-once  only the first completion of the bucket
   complete-lost-answer     the object is made, but the answer is a reset
   complete-reset-once      the first completion is a reset and does nothing
-  r2                 as Cloudflare R2: parts equal but the last, 501 for STREAMING-..., 411 without
-                     Content-Length, no 100, one checksum at most, ETag as MD5
+  r2                 as Cloudflare R2: parts equal but the last, 411 without
+                     Content-Length, 501 for STREAMING-..., no 100, one
+                     checksum at most, ETag as MD5
 
   GET  /__objects    what it holds: {"bucket/key": {size, md5, sha256, ...}}
   GET  /__uploads    open multipart uploads: {id: {bucket, key, parts}}
