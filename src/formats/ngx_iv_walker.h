@@ -1,8 +1,8 @@
 /*
  * What the image walkers share; private to this room.  A walker is a pure
- * state machine over ngx_iv_image_t: it starts behind the signature with
- * state, nhave, flags, aux and u at 0, the signature in have, is given bytes in any split, and says
- * ngx_iv_walker_fail() at the first fault.
+ * state machine over ngx_iv_image_t: it starts behind the signature, which is
+ * in have, with state, nhave, flags, aux and u at 0, is given bytes in any
+ * split, and says ngx_iv_walker_fail() at the first fault.
  */
 
 #ifndef NGX_IV_WALKER_H

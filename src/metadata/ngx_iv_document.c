@@ -9,6 +9,8 @@ static ngx_int_t ngx_iv_document_append_exact(bson_t *b, const char *name,
     const ngx_str_t *s);
 static ngx_int_t ngx_iv_document_append_metadata(bson_t *b,
     const ngx_iv_document_t *doc);
+static ngx_int_t ngx_iv_document_append_tags(bson_t *b, const char *name,
+    const ngx_iv_document_t *doc);
 static ngx_int_t ngx_iv_document_append_access(bson_t *b,
     const ngx_iv_document_t *doc);
 static ngx_int_t ngx_iv_document_append_marks(bson_t *b,
@@ -180,6 +182,17 @@ ngx_iv_document_append_result(bson_t *b, const ngx_iv_document_t *doc)
 
 
 ngx_int_t
+ngx_iv_document_append_fields(bson_t *b, const ngx_iv_document_t *doc)
+{
+    if (ngx_iv_document_append_tags(b, "metadata.tags", doc) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_iv_document_append_access(b, doc);
+}
+
+
+ngx_int_t
 ngx_iv_document_append_owner(bson_t *b, const char *name,
     const ngx_str_t *owner)
 {
@@ -268,18 +281,33 @@ ngx_iv_document_append_dimensions(bson_t *b, const ngx_iv_document_t *doc)
 static ngx_int_t
 ngx_iv_document_append_metadata(bson_t *b, const ngx_iv_document_t *doc)
 {
-    char         buf[16];
-    bson_t       sub, tags;
-    const char  *index;
-    ngx_uint_t   i;
+    bson_t   sub;
 
     if (!bson_append_document_begin(b, "metadata", -1, &sub)
         || !bson_append_date_time(&sub, "uploadedAt", -1, doc->uploaded_at)
         || ngx_iv_document_append_str(&sub, "uploadedFrom",
                                       &doc->uploaded_from)
            != NGX_OK
-        || !ngx_iv_bson_array_begin(&sub, "tags", -1, &tags))
+        || ngx_iv_document_append_tags(&sub, "tags", doc) != NGX_OK
+        || !bson_append_document_end(b, &sub))
     {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_iv_document_append_tags(bson_t *b, const char *name,
+    const ngx_iv_document_t *doc)
+{
+    char         buf[16];
+    bson_t       tags;
+    const char  *index;
+    ngx_uint_t   i;
+
+    if (!ngx_iv_bson_array_begin(b, name, -1, &tags)) {
         return NGX_ERROR;
     }
 
@@ -292,13 +320,7 @@ ngx_iv_document_append_metadata(bson_t *b, const ngx_iv_document_t *doc)
         }
     }
 
-    if (!bson_append_array_end(&sub, &tags)
-        || !bson_append_document_end(b, &sub))
-    {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return bson_append_array_end(b, &tags) ? NGX_OK : NGX_ERROR;
 }
 
 

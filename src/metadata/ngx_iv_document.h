@@ -37,6 +37,11 @@ ngx_int_t ngx_iv_document_append(bson_t *b, const ngx_iv_document_t *doc);
 ngx_int_t ngx_iv_document_append_result(bson_t *b,
     const ngx_iv_document_t *doc);
 
+/* appends for an update what a form may say only at its end: metadata.tags,
+ * access */
+ngx_int_t ngx_iv_document_append_fields(bson_t *b,
+    const ngx_iv_document_t *doc);
+
 /* an ObjectId if it is exactly 24 hex digits, else a string */
 ngx_int_t ngx_iv_document_append_owner(bson_t *b, const char *name,
     const ngx_str_t *owner);
@@ -47,7 +52,7 @@ ngx_int_t ngx_iv_document_append_owner(bson_t *b, const char *name,
 ngx_int_t ngx_iv_document_parse(ngx_pool_t *pool, const bson_t *b,
     ngx_iv_document_t *doc, const char **field);
 
-/* _id, r2Key, storage and the date `at`; as ngx_iv_document_parse() */
+/* _id, r2Key, storage, userId, s3UploadId and deletedAt; as ngx_iv_document_parse() */
 ngx_int_t ngx_iv_document_parse_ref(ngx_pool_t *pool, const bson_t *b,
     ngx_iv_metadata_ref_t *ref, const char **field);
 

@@ -72,7 +72,26 @@ ngx_int_t
 ngx_iv_document_parse_ref(ngx_pool_t *pool, const bson_t *b,
     ngx_iv_metadata_ref_t *ref, const char **field)
 {
+    ngx_int_t     rc;
+    bson_iter_t   it;
+
     (void) ngx_iv_document_date(b, "deletedAt", &ref->deleted_at);
+
+    ngx_str_null(&ref->owner);
+
+    /* an owner that is none has no quota */
+
+    if (ngx_iv_document_find(b, "userId", &it)
+        && ngx_iv_document_who(pool, &it, &ref->owner) == NGX_ERROR)
+    {
+        *field = NULL;
+        return NGX_ERROR;
+    }
+
+    rc = ngx_iv_document_optional(pool, b, "s3UploadId", &ref->upload_id);
+    if (rc == NGX_ERROR) {
+        return rc;
+    }
 
     return ngx_iv_document_identity(pool, b, ref->id, &ref->key,
                                     &ref->storage, field);

@@ -20,10 +20,6 @@ typedef struct {
 
 
 static void ngx_iv_metadata_cancel(void *data);
-static ngx_iv_mongo_call_t *ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op,
-    ngx_iv_mongo_kind_e kind);
-static void ngx_iv_metadata_post(ngx_iv_metadata_op_t *op);
-static void ngx_iv_metadata_refuse(ngx_iv_metadata_op_t *op, ngx_int_t code);
 static void ngx_iv_metadata_refused(ngx_event_t *ev);
 static void ngx_iv_metadata_late(ngx_event_t *ev);
 static void ngx_iv_metadata_done(ngx_iv_job_t *job);
@@ -37,9 +33,6 @@ static void ngx_iv_metadata_by_id(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_kind_e kind, const u_char *id);
 static void ngx_iv_metadata_with_document(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_kind_e kind, const ngx_iv_document_t *doc);
-static void ngx_iv_metadata_list(ngx_iv_metadata_op_t *op,
-    ngx_iv_mongo_kind_e kind, const ngx_iv_metadata_ref_t *after,
-    ngx_msec_t stale, ngx_uint_t limit);
 static void ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md);
 static int64_t ngx_iv_metadata_now(void);
 
@@ -67,6 +60,7 @@ ngx_iv_metadata_create(ngx_cycle_t *cycle, const ngx_iv_metadata_conf_t *conf,
     md->read = read;
     md->write = write;
     md->log = cycle->log;
+    md->quota = conf->quota;
     md->pause = NGX_IV_METADATA_RETRY_MIN;
     md->late = NGX_IV_METADATA_LATE(conf->timeout);
 
@@ -123,6 +117,13 @@ ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md)
 
     ngx_iv_mongo_run(&call);
     ngx_iv_metadata_log_failure(&call, md->log);
+}
+
+
+ngx_uint_t
+ngx_iv_metadata_has_quota(ngx_iv_metadata_t *md)
+{
+    return md->quota;
 }
 
 
@@ -189,7 +190,7 @@ ngx_iv_metadata_cancel(void *data)
 
 /* NULL: the operation is refused already */
 
-static ngx_iv_mongo_call_t *
+ngx_iv_mongo_call_t *
 ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
 {
     ngx_iv_metadata_t        *md;
@@ -215,6 +216,12 @@ ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
     op->refs = NULL;
     op->nrefs = 0;
     op->count = 0;
+    op->used = 0;
+    op->limit = 0;
+    op->default_expiry = 0;
+    op->outcomes = NULL;
+    op->noutcomes = 0;
+    op->status = 0;
 
     ngx_iv_zone_add(md->zone, NGX_IV_COUNT_METADATA_REQUESTS, 1);
 
@@ -251,7 +258,7 @@ ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
 }
 
 
-static void
+void
 ngx_iv_metadata_post(ngx_iv_metadata_op_t *op)
 {
     ngx_int_t                 rc;
@@ -285,7 +292,7 @@ ngx_iv_metadata_post(ngx_iv_metadata_op_t *op)
 
 /* the handler is never called from within the starting call */
 
-static void
+void
 ngx_iv_metadata_refuse(ngx_iv_metadata_op_t *op, ngx_int_t code)
 {
     ngx_iv_metadata_state_t  *st;
@@ -395,6 +402,10 @@ ngx_iv_metadata_done(ngx_iv_job_t *job)
     op->unknown = work->call.unknown;
     op->count = work->call.count;
     op->fence = work->call.fence;
+    op->used = work->call.used;
+    op->limit = work->call.quota_limit;
+    op->default_expiry = work->call.default_expiry;
+    op->status = work->call.status;
 
     if (op->code == NGX_OK
         && ngx_iv_metadata_result(op, &work->call) != NGX_OK)
@@ -498,6 +509,12 @@ ngx_iv_metadata_result(ngx_iv_metadata_op_t *op, ngx_iv_mongo_call_t *call)
         return ngx_iv_metadata_result_refs(op, call);
     }
 
+    if (call->kind == NGX_IV_MONGO_REQUEST_BEGIN) {
+        return ngx_iv_metadata_outcomes(op->pool, &op->outcomes,
+                                        &op->noutcomes, call->outcomes,
+                                        call->noutcomes);
+    }
+
     return NGX_OK;
 }
 
@@ -527,6 +544,12 @@ ngx_iv_metadata_result_refs(ngx_iv_metadata_op_t *op,
             != NGX_OK
             || ngx_iv_document_copy_str(op->pool, &ref->storage,
                                         &call->refs[i].storage)
+               != NGX_OK
+            || ngx_iv_document_copy_str(op->pool, &ref->owner,
+                                        &call->refs[i].owner)
+               != NGX_OK
+            || ngx_iv_document_copy_str(op->pool, &ref->upload_id,
+                                        &call->refs[i].upload_id)
                != NGX_OK)
         {
             return NGX_ERROR;
@@ -671,7 +694,7 @@ ngx_iv_metadata_sweep_second(ngx_iv_metadata_op_t *op,
 }
 
 
-static void
+void
 ngx_iv_metadata_list(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
     const ngx_iv_metadata_ref_t *after, ngx_msec_t stale, ngx_uint_t limit)
 {

@@ -72,6 +72,8 @@ typedef struct {
     ngx_str_t       uri;            /* a secret: never logged */
     ngx_str_t       database;
     ngx_msec_t      timeout;
+    ngx_uint_t      quota;          /* 1: image_vault_quota is on somewhere;
+                                       0: user documents are left alone */
 } ngx_iv_metadata_conf_t;
 
 /* at configuration time: is the URI good?  NGX_CONF_OK or a message without
@@ -87,6 +89,9 @@ typedef enum {
     NGX_IV_QUOTA_SIZE,              /* a missing document is created */
     NGX_IV_QUOTA_DOCUMENTS          /* only owners with a document */
 } ngx_iv_quota_mode_e;
+
+/* of a user document without limit, where the mode is documents */
+#define NGX_IV_QUOTA_NONE  INT64_MAX
 
 typedef struct {
     ngx_iv_quota_mode_e  mode;
@@ -142,7 +147,7 @@ struct ngx_iv_metadata_op_s {
     ngx_uint_t      count;      /* documents changed; lease: 1 held, 0 not */
     int64_t         fence;      /* lease: its number */
     int64_t         used;       /* quota: after a grant, before a refusal */
-    int64_t         limit;
+    int64_t         limit;      /* NGX_IV_QUOTA_NONE: there is none */
     int64_t         default_expiry; /* quota: days, if preferences.autoDelete */
     ngx_iv_outcome_t   *outcomes;   /* request_begin: of the first, in op->pool */
     ngx_uint_t      noutcomes;
@@ -187,7 +192,8 @@ void ngx_iv_metadata_multipart(ngx_iv_metadata_op_t *op,
  * used + (n - already) <= limit, $inc used, storageQuota.pending.<id> = n.
  * `already` is what this id holds (0: nothing yet); a repetition is harmless.
  * NGX_OK with used, limit, default_expiry; NGX_IV_QUOTA_EXCEEDED with used and
- * limit; NGX_IV_FORBIDDEN (documents: there is none).
+ * limit; NGX_IV_FORBIDDEN (documents: there is none); NGX_IV_CONFLICT: the entry
+ * is another than `already`, the sweep has released it.
  */
 void ngx_iv_metadata_quota_reserve(ngx_iv_metadata_op_t *op,
     const ngx_str_t *owner, const u_char id[NGX_IV_ID_LEN], int64_t already,
@@ -237,6 +243,13 @@ void ngx_iv_metadata_sweep_second(ngx_iv_metadata_op_t *op,
 /* notes the first successful delete of the object (server time) */
 void ngx_iv_metadata_object_deleted(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN]);
+/* 1: image_vault_quota is on somewhere: refs are to be released */
+ngx_uint_t ngx_iv_metadata_has_quota(ngx_iv_metadata_t *md);
+/* pending entries that were left behind: of ready images they are settled, of
+ * failed ones and, if older than stale, of absent ones released.  Looks at
+ * `limit` owners, chosen by chance; count: entries that were dropped */
+void ngx_iv_metadata_sweep_quota(ngx_iv_metadata_op_t *op, ngx_msec_t stale,
+    ngx_uint_t limit);
 /* removes an `error` document whose object was deleted */
 void ngx_iv_metadata_remove(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN]);

@@ -1,6 +1,9 @@
 /*
- * What the files of the metadata store's event loop side share: operations in
- * _metadata.c, the making of indexes in _metadata_indexes.c.
+ * What the files of the metadata store's event loop side share.
+ *
+ * ngx_iv_metadata.c          images, the sweep's; how an operation runs
+ * ngx_iv_metadata_account.c  quota and repeated requests
+ * ngx_iv_metadata_indexes.c  the making of indexes
  */
 
 #ifndef NGX_IV_METADATA_PRIVATE_H
@@ -23,6 +26,7 @@ struct ngx_iv_metadata_s {
     ngx_iv_queue_t       *write;
     ngx_log_t            *log;
     ngx_uint_t            active;       /* jobs under way */
+    ngx_uint_t            quota;
 
     ngx_event_t           indexes;      /* to make them, or make them again */
     ngx_msec_t            pause;
@@ -47,6 +51,19 @@ void ngx_iv_metadata_log_failure(ngx_iv_mongo_call_t *call, ngx_log_t *log);
 
 /* a timer's handler, its data is the store */
 void ngx_iv_metadata_indexes(ngx_event_t *ev);
+
+/* what is to be called for, in the job's pool; NULL: refused already */
+ngx_iv_mongo_call_t *ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_kind_e kind);
+void ngx_iv_metadata_post(ngx_iv_metadata_op_t *op);
+/* instead of post */
+void ngx_iv_metadata_refuse(ngx_iv_metadata_op_t *op, ngx_int_t code);
+void ngx_iv_metadata_list(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
+    const ngx_iv_metadata_ref_t *after, ngx_msec_t stale, ngx_uint_t limit);
+
+/* a copy.  NGX_OK or NGX_ERROR (memory) */
+ngx_int_t ngx_iv_metadata_outcomes(ngx_pool_t *pool, ngx_iv_outcome_t **dst,
+    ngx_uint_t *ndst, const ngx_iv_outcome_t *src, ngx_uint_t n);
 
 
 #endif

@@ -17,6 +17,8 @@ struct ngx_iv_mongo_s {
     pthread_mutex_t         lock;
     char                   *database;
     ngx_msec_t              timeout;
+    ngx_uint_t              quota;
+    u_char                  token[NGX_IV_MONGO_TOKEN];
 };
 
 
@@ -26,6 +28,7 @@ typedef void (*ngx_iv_mongo_pt)(ngx_iv_mongo_ctx_t *ctx);
 typedef struct {
     const char             *name;
     ngx_iv_mongo_pt         run;
+    const char             *collection;
 } ngx_iv_mongo_kind_t;
 
 
@@ -41,19 +44,34 @@ static void ngx_iv_mongo_failed_server(ngx_iv_mongo_call_t *call,
 
 
 static const ngx_iv_mongo_kind_t  ngx_iv_mongo_kinds[] = {
-    { "get", ngx_iv_mongo_get },
-    { "list of first deletes", ngx_iv_mongo_refs },
-    { "list of second deletes", ngx_iv_mongo_refs },
-    { "insert", ngx_iv_mongo_insert },
-    { "heartbeat", ngx_iv_mongo_change },
-    { "change to ready", ngx_iv_mongo_ready },
-    { "change to error", ngx_iv_mongo_fail },
-    { "lease", ngx_iv_mongo_lease },
-    { "release of the lease", ngx_iv_mongo_change },
-    { "sweep of stale uploads", ngx_iv_mongo_sweep_stale },
-    { "note of a delete", ngx_iv_mongo_change },
-    { "remove", ngx_iv_mongo_remove },
-    { "index creation", ngx_iv_mongo_indexes }
+    { "get", ngx_iv_mongo_get, NGX_IV_MONGO_IMAGES },
+    { "list of first deletes", ngx_iv_mongo_refs, NGX_IV_MONGO_IMAGES },
+    { "list of second deletes", ngx_iv_mongo_refs, NGX_IV_MONGO_IMAGES },
+    { "insert", ngx_iv_mongo_insert, NGX_IV_MONGO_IMAGES },
+    { "heartbeat", ngx_iv_mongo_change, NGX_IV_MONGO_IMAGES },
+    { "change to ready", ngx_iv_mongo_ready, NGX_IV_MONGO_IMAGES },
+    { "change to error", ngx_iv_mongo_fail, NGX_IV_MONGO_IMAGES },
+    { "lease", ngx_iv_mongo_lease, NGX_IV_MONGO_STATE },
+    { "release of the lease", ngx_iv_mongo_change, NGX_IV_MONGO_STATE },
+    { "sweep of stale uploads", ngx_iv_mongo_sweep_stale,
+      NGX_IV_MONGO_IMAGES },
+    { "note of a delete", ngx_iv_mongo_change, NGX_IV_MONGO_IMAGES },
+    { "remove", ngx_iv_mongo_remove, NGX_IV_MONGO_IMAGES },
+    { "note of a multipart upload", ngx_iv_mongo_change,
+      NGX_IV_MONGO_IMAGES },
+    { "quota reservation", ngx_iv_mongo_quota_reserve, NGX_IV_MONGO_USERS },
+    { "quota settlement", ngx_iv_mongo_quota_settle, NGX_IV_MONGO_USERS },
+    { "quota release", ngx_iv_mongo_quota_release, NGX_IV_MONGO_USERS },
+    { "sweep of quota entries", ngx_iv_mongo_quota_sweep,
+      NGX_IV_MONGO_USERS },
+    { "begin of a request", ngx_iv_mongo_request_begin,
+      NGX_IV_MONGO_REQUESTS },
+    { "heartbeat of a request", ngx_iv_mongo_request_alive,
+      NGX_IV_MONGO_REQUESTS },
+    { "end of a request", ngx_iv_mongo_request_end, NGX_IV_MONGO_REQUESTS },
+    { "release of a request", ngx_iv_mongo_request_free,
+      NGX_IV_MONGO_REQUESTS },
+    { "index creation", ngx_iv_mongo_indexes, NGX_IV_MONGO_IMAGES }
 };
 
 
@@ -163,6 +181,14 @@ ngx_iv_mongo_create(const ngx_iv_metadata_conf_t *conf, ngx_log_t *log,
 
     mongo = ngx_calloc(sizeof(ngx_iv_mongo_t), log);
     if (mongo == NULL) {
+        return NULL;
+    }
+
+    mongo->quota = conf->quota;
+
+    if (ngx_iv_random(mongo->token, NGX_IV_MONGO_TOKEN) != NGX_OK) {
+        *error = "the system has no random bytes";
+        ngx_free(mongo);
         return NULL;
     }
 
@@ -366,15 +392,15 @@ ngx_iv_mongo_run(ngx_iv_mongo_call_t *call)
     ctx.call = call;
     ctx.database = call->mongo->database;
     ctx.timeout = call->mongo->timeout;
+    ctx.token = call->mongo->token;
+    ctx.quota = call->mongo->quota;
     ctx.client = ngx_iv_mongo_client(call);
 
     if (ctx.client == NULL) {
         return;
     }
 
-    name = (call->kind == NGX_IV_MONGO_LEASE
-            || call->kind == NGX_IV_MONGO_LEASE_RELEASE)
-           ? NGX_IV_MONGO_STATE : NGX_IV_MONGO_IMAGES;
+    name = ngx_iv_mongo_kinds[call->kind].collection;
 
     ctx.collection = mongoc_client_get_collection(ctx.client,
                                                   call->mongo->database, name);

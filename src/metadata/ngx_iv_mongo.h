@@ -31,6 +31,15 @@ typedef enum {
     NGX_IV_MONGO_SWEEP_STALE,
     NGX_IV_MONGO_OBJECT_DELETED,
     NGX_IV_MONGO_REMOVE,
+    NGX_IV_MONGO_MULTIPART,
+    NGX_IV_MONGO_QUOTA_RESERVE,
+    NGX_IV_MONGO_QUOTA_SETTLE,
+    NGX_IV_MONGO_QUOTA_RELEASE,
+    NGX_IV_MONGO_QUOTA_SWEEP,
+    NGX_IV_MONGO_REQUEST_BEGIN,
+    NGX_IV_MONGO_REQUEST_ALIVE,
+    NGX_IV_MONGO_REQUEST_END,
+    NGX_IV_MONGO_REQUEST_FREE,
     NGX_IV_MONGO_INDEXES,
 
     NGX_IV_MONGO_LAST
@@ -50,6 +59,13 @@ typedef struct {
     ngx_uint_t              limit;
     u_char                  after_id[NGX_IV_ID_LEN];
     int64_t                 after;      /* 0: from the beginning */
+    ngx_str_t               upload_id;
+    ngx_str_t               owner;      /* quota, requests */
+    ngx_str_t               key;        /* requests */
+    int64_t                 already;
+    int64_t                 size;
+    ngx_iv_quota_t          quota;
+    u_char                  fingerprint[NGX_IV_SHA256_LEN];
 
     /* results as in ngx_iv_metadata_op_t */
     ngx_int_t               code;
@@ -57,6 +73,12 @@ typedef struct {
     ngx_uint_t              nrefs;
     ngx_uint_t              count;
     int64_t                 fence;
+    int64_t                 used;
+    int64_t                 quota_limit;
+    int64_t                 default_expiry;
+    ngx_iv_outcome_t       *outcomes;   /* end: given */
+    ngx_uint_t              noutcomes;
+    ngx_uint_t              status;     /* end: given */
     unsigned                unknown:1;
     unsigned                down:1;     /* no server: open the breaker */
 

@@ -13,10 +13,10 @@ static void ngx_iv_mongo_ready_once(ngx_iv_mongo_ctx_t *ctx);
 static void ngx_iv_mongo_undecided(ngx_iv_mongo_ctx_t *ctx);
 static int64_t ngx_iv_mongo_update(ngx_iv_mongo_ctx_t *ctx,
     const bson_t *opts);
-static int64_t ngx_iv_mongo_updated(ngx_iv_mongo_ctx_t *ctx, bool ok,
-    const bson_t *reply, const bson_error_t *error, const char *field);
 static void ngx_iv_mongo_lease_held(ngx_iv_mongo_call_t *call,
     const bson_t *reply);
+static ngx_uint_t ngx_iv_mongo_index(ngx_iv_mongo_ctx_t *ctx,
+    bson_t *command);
 static ngx_uint_t ngx_iv_mongo_index_conflict(ngx_iv_mongo_ctx_t *ctx,
     const bson_error_t *error);
 
@@ -290,7 +290,7 @@ ngx_iv_mongo_update(ngx_iv_mongo_ctx_t *ctx, const bson_t *opts)
 
 /* the number in `field` of the reply, NGX_ERROR: the call has failed */
 
-static int64_t
+int64_t
 ngx_iv_mongo_updated(ngx_iv_mongo_ctx_t *ctx, bool ok, const bson_t *reply,
     const bson_error_t *error, const char *field)
 {
@@ -319,6 +319,33 @@ ngx_iv_mongo_updated(ngx_iv_mongo_ctx_t *ctx, bool ok, const bson_t *reply,
     }
 
     return bson_iter_as_int64(&it);
+}
+
+
+ngx_int_t
+ngx_iv_mongo_modified(ngx_iv_mongo_ctx_t *ctx, bool ok, const bson_t *reply,
+    const bson_error_t *error, bson_iter_t *it)
+{
+    bson_error_t  concern;
+
+    if (!ok) {
+        ngx_iv_mongo_failed(ctx, error, reply);
+        return NGX_ERROR;
+    }
+
+    if (bson_iter_init_find(it, reply, "writeConcernError")) {
+        bson_set_error(&concern, MONGOC_ERROR_WRITE_CONCERN, 64, "%s",
+                       "the change did not reach a majority in time");
+        ngx_iv_mongo_failed(ctx, &concern, NULL);
+        return NGX_ERROR;
+    }
+
+    if (!bson_iter_init_find(it, reply, "value")) {
+        ngx_iv_mongo_internal(ctx, "the server's answer has no document");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -519,32 +546,71 @@ ngx_iv_mongo_sweep_stale(ngx_iv_mongo_ctx_t *ctx)
 void
 ngx_iv_mongo_indexes(ngx_iv_mongo_ctx_t *ctx)
 {
-    bool           ok;
-    bson_t        *command, reply;
-    ngx_uint_t     i;
-    bson_error_t   error;
+    bson_t      *command;
+    ngx_uint_t   i;
 
     for (i = 0; ; i++) {
 
         command = ngx_iv_query_index(NGX_IV_MONGO_IMAGES, i);
         if (command == NULL) {
-            return;
+            break;
         }
 
-        ok = mongoc_client_write_command_with_opts(ctx->client,
-                                                   ctx->database,
-                                                   command, NULL, &reply,
-                                                   &error);
-        bson_destroy(command);
-
-        if (!ok && !ngx_iv_mongo_index_conflict(ctx, &error)) {
-            ngx_iv_mongo_failed(ctx, &error, &reply);
-            bson_destroy(&reply);
+        if (!ngx_iv_mongo_index(ctx, command)) {
             return;
         }
-
-        bson_destroy(&reply);
     }
+
+    /* a day: what an Idempotency-Key is good for */
+
+    command = BCON_NEW("createIndexes", BCON_UTF8(NGX_IV_MONGO_REQUESTS),
+                       "indexes", "[", "{",
+                           "key", "{", "updatedAt", BCON_INT32(1), "}",
+                           "name", BCON_UTF8("updatedAt_1"),
+                           "expireAfterSeconds", BCON_INT32(86400),
+                       "}", "]");
+
+    if (!ngx_iv_mongo_index(ctx, command) || !ctx->quota) {
+        return;
+    }
+
+    /* only owners with uploads under way have the field */
+
+    command = BCON_NEW("createIndexes", BCON_UTF8(NGX_IV_MONGO_USERS),
+                       "indexes", "[", "{",
+                           "key", "{",
+                               "storageQuota.pending", BCON_INT32(1),
+                           "}",
+                           "name", BCON_UTF8("storageQuota.pending_1"),
+                           "sparse", BCON_BOOL(true),
+                       "}", "]");
+
+    (void) ngx_iv_mongo_index(ctx, command);
+}
+
+
+/* 1: go on; frees the command */
+
+static ngx_uint_t
+ngx_iv_mongo_index(ngx_iv_mongo_ctx_t *ctx, bson_t *command)
+{
+    bool          ok;
+    bson_t        reply;
+    bson_error_t  error;
+
+    ok = mongoc_client_write_command_with_opts(ctx->client, ctx->database,
+                                               command, NULL, &reply, &error);
+    bson_destroy(command);
+
+    if (!ok && !ngx_iv_mongo_index_conflict(ctx, &error)) {
+        ngx_iv_mongo_failed(ctx, &error, &reply);
+        bson_destroy(&reply);
+        return 0;
+    }
+
+    bson_destroy(&reply);
+
+    return 1;
 }
 
 

@@ -15,6 +15,7 @@ static bson_t *ngx_iv_query_after(bson_t *filter,
     const ngx_iv_mongo_call_t *call);
 static bson_t *ngx_iv_query_insert(const ngx_iv_mongo_call_t *call);
 static bson_t *ngx_iv_query_ready(const ngx_iv_mongo_call_t *call);
+static bson_t *ngx_iv_query_multipart(const ngx_iv_mongo_call_t *call);
 static bson_t *ngx_iv_query_lease(const ngx_iv_mongo_call_t *call);
 
 
@@ -55,6 +56,7 @@ ngx_iv_query_filter(const ngx_iv_mongo_call_t *call)
     switch (call->kind) {
 
     case NGX_IV_MONGO_TOUCH:
+    case NGX_IV_MONGO_MULTIPART:
     case NGX_IV_MONGO_READY:
     case NGX_IV_MONGO_FAIL:
         return BCON_NEW("_id", BCON_OID(&oid),
@@ -174,6 +176,8 @@ ngx_iv_query_list(const ngx_iv_mongo_call_t *call)
                     "projection", "{",
                         "r2Key", BCON_INT32(1),
                         "storage", BCON_INT32(1),
+                        "userId", BCON_INT32(1),
+                        "s3UploadId", BCON_INT32(1),
                         "deletedAt", BCON_INT32(1),
                     "}");
 }
@@ -212,6 +216,9 @@ ngx_iv_query_update(const ngx_iv_mongo_call_t *call)
 
     case NGX_IV_MONGO_READY:
         return ngx_iv_query_ready(call);
+
+    case NGX_IV_MONGO_MULTIPART:
+        return ngx_iv_query_multipart(call);
 
     case NGX_IV_MONGO_FAIL:
     case NGX_IV_MONGO_SWEEP_STALE:
@@ -278,14 +285,46 @@ ngx_iv_query_ready(const ngx_iv_mongo_call_t *call)
 
     update = BCON_NEW("$currentDate", "{",
                           "updatedAt", BCON_BOOL(true),
-                      "}");
+                      "}",
+                      "$unset", "{", "s3UploadId", BCON_UTF8(""), "}");
 
     (void) bson_append_document_begin(update, "$set", -1, &set);
     (void) bson_append_utf8(&set, "status", -1, "ready", -1);
+
     rc = ngx_iv_document_append_result(&set, &call->document);
+
+    if (rc == NGX_OK) {
+        rc = ngx_iv_document_append_fields(&set, &call->document);
+    }
+
     (void) bson_append_document_end(update, &set);
 
     if (rc != NGX_OK) {
+        bson_destroy(update);
+        return NULL;
+    }
+
+    return update;
+}
+
+
+static bson_t *
+ngx_iv_query_multipart(const ngx_iv_mongo_call_t *call)
+{
+    bool     ok;
+    bson_t  *update, set;
+
+    update = BCON_NEW("$currentDate", "{",
+                          "updatedAt", BCON_BOOL(true),
+                      "}");
+
+    (void) bson_append_document_begin(update, "$set", -1, &set);
+    ok = bson_append_utf8(&set, "s3UploadId", -1,
+                          (char *) call->upload_id.data,
+                          (int) call->upload_id.len);
+    (void) bson_append_document_end(update, &set);
+
+    if (!ok) {
         bson_destroy(update);
         return NULL;
     }

@@ -16,6 +16,7 @@ typedef enum {
     NGX_IV_SWEEP_STALE = 0,
     NGX_IV_SWEEP_FIRST,
     NGX_IV_SWEEP_SECOND,
+    NGX_IV_SWEEP_QUOTA,
     NGX_IV_SWEEP_END
 } ngx_iv_sweep_step_e;
 
@@ -80,10 +81,15 @@ static void ngx_iv_sweep_leased(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep);
 static void ngx_iv_sweep_stale_done(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_listed(ngx_iv_metadata_op_t *op);
+static void ngx_iv_sweep_quota_done(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_fill(ngx_iv_sweep_t *sweep);
 static ngx_int_t ngx_iv_sweep_item(ngx_iv_sweep_t *sweep,
     ngx_iv_metadata_ref_t *ref);
+static void ngx_iv_sweep_aborted(ngx_iv_storage_op_t *op);
+static void ngx_iv_sweep_delete(ngx_iv_sweep_item_t *item);
 static void ngx_iv_sweep_object_deleted(ngx_iv_storage_op_t *op);
+static void ngx_iv_sweep_released(ngx_iv_metadata_op_t *op);
+static void ngx_iv_sweep_note(ngx_iv_sweep_item_t *item);
 static void ngx_iv_sweep_noted(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_item_done(ngx_iv_sweep_t *sweep);
 static ngx_iv_sweep_storage_t *ngx_iv_sweep_storage(ngx_iv_sweep_t *sweep,
@@ -224,6 +230,12 @@ ngx_iv_sweep_next(ngx_event_t *ev)
 static void
 ngx_iv_sweep_go_on(ngx_iv_sweep_t *sweep)
 {
+    if (sweep->step == NGX_IV_SWEEP_QUOTA
+        && !ngx_iv_metadata_has_quota(sweep->metadata))
+    {
+        sweep->step = NGX_IV_SWEEP_END;
+    }
+
     if (!sweep->held
         || sweep->step == NGX_IV_SWEEP_END
         || ngx_iv_sweep_quits())
@@ -330,6 +342,12 @@ ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep)
         ngx_iv_metadata_sweep_first(sweep->op, after, NGX_IV_SWEEP_BATCH);
         break;
 
+    case NGX_IV_SWEEP_QUOTA:
+        sweep->op->handler = ngx_iv_sweep_quota_done;
+        ngx_iv_metadata_sweep_quota(sweep->op, sweep->conf.stale,
+                                    NGX_IV_SWEEP_BATCH);
+        break;
+
     default: /* NGX_IV_SWEEP_SECOND */
         ngx_iv_metadata_sweep_second(sweep->op, after, sweep->conf.stale,
                                      NGX_IV_SWEEP_BATCH);
@@ -382,6 +400,8 @@ ngx_iv_sweep_listed(ngx_iv_metadata_op_t *op)
         sweep->after = op->refs[op->nrefs - 1];
         ngx_str_null(&sweep->after.key);
         ngx_str_null(&sweep->after.storage);
+        ngx_str_null(&sweep->after.owner);
+        ngx_str_null(&sweep->after.upload_id);
 
     } else {
         sweep->after.deleted_at = 0;
@@ -390,6 +410,26 @@ ngx_iv_sweep_listed(ngx_iv_metadata_op_t *op)
     sweep->full = (op->nrefs == NGX_IV_SWEEP_BATCH);
 
     ngx_iv_sweep_fill(sweep);
+}
+
+
+/* once in a pass: it chooses owners by chance */
+
+static void
+ngx_iv_sweep_quota_done(ngx_iv_metadata_op_t *op)
+{
+    ngx_iv_sweep_t  *sweep;
+
+    sweep = op->data;
+
+    if (op->count) {
+        ngx_log_error(NGX_LOG_INFO, sweep->log, 0,
+                      "sweep: %ui quota entries dropped", op->count);
+    }
+
+    sweep->step = NGX_IV_SWEEP_END;
+
+    ngx_post_event(&sweep->next, &ngx_posted_events);
 }
 
 
@@ -455,15 +495,52 @@ ngx_iv_sweep_item(ngx_iv_sweep_t *sweep, ngx_iv_metadata_ref_t *ref)
     }
 
     item->op->data = item;
-    item->op->handler = ngx_iv_sweep_noted;
 
     item->storage_op->key = ref->key;
     item->storage_op->data = item;
+
+    /* the upload first: completed late, it would make the object again */
+
+    if (ref->upload_id.len
+        && ngx_iv_storage_needs_parts(storage->storage))
+    {
+        item->storage_op->upload_id = ref->upload_id;
+        item->storage_op->handler = ngx_iv_sweep_aborted;
+
+        ngx_iv_storage_multi_abort(item->storage_op);
+
+        return NGX_OK;
+    }
+
+    ngx_iv_sweep_delete(item);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_iv_sweep_aborted(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_sweep_item_t  *item;
+
+    item = op->data;
+
+    if (op->code != NGX_OK) {
+        item->storage->failures++;
+        ngx_iv_sweep_item_done(item->sweep);
+        return;
+    }
+
+    ngx_iv_sweep_delete(item);
+}
+
+
+static void
+ngx_iv_sweep_delete(ngx_iv_sweep_item_t *item)
+{
     item->storage_op->handler = ngx_iv_sweep_object_deleted;
 
     ngx_iv_storage_delete(item->storage_op);
-
-    return NGX_OK;
 }
 
 
@@ -481,6 +558,43 @@ ngx_iv_sweep_object_deleted(ngx_iv_storage_op_t *op)
     }
 
     item->storage->failures = 0;
+
+    if (item->ref->owner.len == 0
+        || !ngx_iv_metadata_has_quota(item->sweep->metadata))
+    {
+        ngx_iv_sweep_note(item);
+        return;
+    }
+
+    /* before the document goes, and with it the knowledge of the entry */
+
+    item->op->handler = ngx_iv_sweep_released;
+
+    ngx_iv_metadata_quota_release(item->op, &item->ref->owner,
+                                  item->ref->id);
+}
+
+
+static void
+ngx_iv_sweep_released(ngx_iv_metadata_op_t *op)
+{
+    ngx_iv_sweep_item_t  *item;
+
+    item = op->data;
+
+    if (op->code != NGX_OK) {
+        ngx_iv_sweep_item_done(item->sweep);
+        return;
+    }
+
+    ngx_iv_sweep_note(item);
+}
+
+
+static void
+ngx_iv_sweep_note(ngx_iv_sweep_item_t *item)
+{
+    item->op->handler = ngx_iv_sweep_noted;
 
     if (item->sweep->step == NGX_IV_SWEEP_FIRST) {
         ngx_iv_metadata_object_deleted(item->op, item->ref->id);

@@ -38,7 +38,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     ngx_int_t             rc;
-    ngx_str_t             doc;
+    ngx_str_t             doc, text;
     ngx_uint_t            status;
     ngx_pool_t           *pool;
     ngx_iv_s3_error_t     e;
@@ -76,6 +76,24 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(&e.endpoint);
     check(&e.server_time);
     check(&e.request_id);
+
+    if (ngx_iv_s3_multi_created(pool, &doc, &text) == NGX_OK) {
+
+        if (text.len == 0 || rc == NGX_OK) {
+            abort();
+        }
+
+        check(&text);
+    }
+
+    if (ngx_iv_s3_multi_completed(pool, &doc, &text) == NGX_OK) {
+
+        if (text.len == 0 || rc == NGX_OK) {
+            abort();
+        }
+
+        check(&text);
+    }
 
     ngx_iv_s3_error_judge(status, &e, &v);
 

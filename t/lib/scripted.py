@@ -36,10 +36,17 @@ by the first segment of the key.  Everything else is a well-behaved bucket.
   garbage            what comes is not HTTP
   endless-head       a header line that never ends
   wrong-etag, no-etag, sse-kms
-  r2                 as Cloudflare R2: 501 for STREAMING-..., 411 without
-                     Content-Length, no 100, one checksum at most, ETag as MD5
+  complete-200-error a completion answers 200, white space, and then an
+                     InternalError
+  complete-200-error-once  only the first completion of the bucket
+  complete-lost-answer     the object is made, but the answer is a reset
+  complete-reset-once      the first completion is a reset and does nothing
+  r2                 as Cloudflare R2: parts equal but the last, 411 without
+                     Content-Length, 501 for STREAMING-..., no 100, one
+                     checksum at most, ETag as MD5
 
   GET  /__objects    what it holds: {"bucket/key": {size, md5, sha256, ...}}
+  GET  /__uploads    open multipart uploads: {id: {bucket, key, parts}}
   GET  /__log        what it saw: [{method, path, headers, received, ...}]
   POST /__reset      forget all
 """
@@ -69,7 +76,9 @@ STATUS = {
     "RequestTimeout": 400, "ServiceUnavailable": 503,
     "SignatureDoesNotMatch": 403, "SlowDown": 503, "TemporaryRedirect": 307,
     "AuthorizationHeaderMalformed": 400, "InvalidToken": 400,
-    "XAmzContentSHA256Mismatch": 400, "MethodNotAllowed": 405,
+    "EntityTooSmall": 400, "InvalidPartOrder": 400, "NoSuchUpload": 404,
+    "MalformedXML": 400, "XAmzContentSHA256Mismatch": 400,
+    "MethodNotAllowed": 405,
 }
 
 CODES = {
@@ -84,7 +93,8 @@ BEHAVIOURS = re.compile(
     r"|early-403(?:-\d+)?|reset-(?:once-)?after-\d+|close-after-\d+"
     r"|truncate-after-\d+|reset-answer|lost-answer|silent|stall-\d+|no-100"
     r"|drip|slow-\d+|stale|close|chunked|until-close|big-body|garbage"
-    r"|endless-head|wrong-etag|no-etag|sse-kms|r2)$")
+    r"|endless-head|wrong-etag|no-etag|sse-kms|r2|complete-200-error(?:-once)?"
+    r"|complete-lost-answer|complete-reset-once)$")
 
 
 class Gone(Exception):
@@ -110,6 +120,7 @@ class Store:
     def reset(self):
         with self.lock:
             self.objects = {}
+            self.uploads = {}
             self.log = []
             self.counts = {}
 
@@ -467,8 +478,21 @@ class Connection(threading.Thread):
             raise Gone()
         if name == "close":
             self.close = True
-        if put:
+        query = dict(query_pairs(self.req.query))
+        if self.req.method == "POST":
+            self.read_body()
+            self.check_body()
+            if b"uploads" in query:
+                self.create_upload()
+            else:
+                self.complete(name, self.upload(query))
+        elif put:
             self.play_put(name)
+        elif self.req.method == "DELETE" and b"uploadId" in query:
+            self.upload(query)
+            with self.store.lock:
+                del self.store.uploads[query[b"uploadId"].decode()]
+            self.answer(204)
         elif self.req.method in ("GET", "HEAD"):
             self.get(name)
         elif self.req.method == "DELETE":
@@ -517,7 +541,11 @@ class Connection(threading.Thread):
         if name == "reset-answer":
             self.reset()
         self.check_body()
-        self.keep()
+        query = dict(query_pairs(self.req.query))
+        if b"partNumber" in query:
+            self.keep_part(query)
+        else:
+            self.keep()
         if name == "lost-answer":
             self.reset()
         self.answer_put(name)
@@ -579,14 +607,97 @@ class Connection(threading.Thread):
                 if (self.req.bucket, self.req.key) in self.store.objects:
                     raise Refused("PreconditionFailed")
 
+    def kept_headers(self):
+        return {n: v for n, v in self.req.headers.items()
+                if n in ("content-type", "content-disposition",
+                         "cache-control") or n.startswith("x-amz-meta-")}
+
     def keep(self):
-        headers = {n: v for n, v in self.req.headers.items()
-                   if n in ("content-type", "content-disposition",
-                            "cache-control") or n.startswith("x-amz-meta-")}
+        headers = self.kept_headers()
         with self.store.lock:
             self.store.objects[(self.req.bucket, self.req.key)] = {
                 "body": bytes(self.body), "headers": headers,
                 "complete": self.left == 0}
+
+    # multipart uploads
+
+    def create_upload(self):
+        with self.store.lock:
+            upload = "%032x/+=" % (len(self.store.log) * 7919 + self.number)
+            self.store.uploads[upload] = {
+                "bucket": self.req.bucket, "key": self.req.key, "parts": {},
+                "headers": self.kept_headers()}
+        self.answer(200, ('<?xml version="1.0" encoding="UTF-8"?>\n'
+                          "<InitiateMultipartUploadResult><UploadId>%s"
+                          "</UploadId></InitiateMultipartUploadResult>"
+                          % upload).encode())
+
+    def upload(self, query):
+        upload = query.get(b"uploadId", b"").decode("latin-1")
+        with self.store.lock:
+            found = self.store.uploads.get(upload)
+        if not found or found["key"] != self.req.key \
+                or found["bucket"] != self.req.bucket:
+            raise Refused("NoSuchUpload")
+        return found
+
+    def keep_part(self, query):
+        number = query[b"partNumber"].decode()
+        if not number.isdigit() or not 1 <= int(number) <= 10000:
+            raise Refused("InvalidArgument", "partNumber")
+        if any(h.startswith("x-amz-checksum-") for h in self.req.headers):
+            raise Refused("NotImplemented", "a checksum of a part")
+        upload = self.upload(query)
+        with self.store.lock:
+            upload["parts"][int(number)] = bytes(self.body)
+
+    def complete(self, name, upload):
+        if name == "complete-reset-once" \
+                and self.store.count(self.req.bucket) == 1:
+            self.reset()
+        if name == "complete-200-error" or (
+                name == "complete-200-error-once"
+                and self.store.count(self.req.bucket) == 1):
+            self.answer(200, b"  \n  \n<?xml version=\"1.0\"?>\n<Error><Code>"
+                        b"InternalError</Code><Message>We encountered an "
+                        b"internal error.</Message></Error>", (), "chunked")
+            return
+        asked = [(int(n), e) for n, e in re.findall(
+            r"<Part><PartNumber>(\d+)</PartNumber><ETag>(?:&quot;|\")?(\w+)"
+            r"(?:&quot;|\")?</ETag></Part>", self.body.decode("latin-1"))]
+        if not asked:
+            raise Refused("MalformedXML")
+        if [n for n, _ in asked] != sorted(set(n for n, _ in asked)):
+            raise Refused("InvalidPartOrder")
+        parts = []
+        for n, etag in asked:
+            part = upload["parts"].get(n)
+            if part is None or hashlib.md5(part).hexdigest() != etag:
+                raise Refused("InvalidPart", "part %d" % n)
+            parts.append(part)
+        if any(len(p) < 5 << 20 for p in parts[:-1]):
+            raise Refused("EntityTooSmall")
+        if name == "r2" and (len(set(map(len, parts[:-1]))) > 1
+                             or len(parts[-1]) > len(parts[0])):
+            raise Refused("InvalidPart", "All non-trailing parts must have "
+                          "the same length.")
+        etag = "%s-%d" % (hashlib.md5(b"".join(
+            hashlib.md5(p).digest() for p in parts)).hexdigest(), len(parts))
+        with self.store.lock:
+            self.store.objects[(self.req.bucket, self.req.key)] = {
+                "body": b"".join(parts), "headers": upload["headers"],
+                "complete": True, "etag": etag}
+            for upload_id, one in list(self.store.uploads.items()):
+                if one is upload:
+                    del self.store.uploads[upload_id]
+        if name == "complete-lost-answer":
+            self.reset()
+        if name == "wrong-etag":
+            etag = "%s-%d" % ("0" * 32, len(parts))
+        self.answer(200, ('\n\n<?xml version="1.0" encoding="UTF-8"?>\n'
+                          "<CompleteMultipartUploadResult><ETag>&quot;%s&quot;"
+                          "</ETag></CompleteMultipartUploadResult>"
+                          % etag).encode(), (), "chunked")
 
     def get(self, name):
         with self.store.lock:
@@ -598,7 +709,8 @@ class Connection(threading.Thread):
             if n.startswith(b"response-"):
                 headers[n[9:].decode("latin-1")] = v.decode("latin-1")
         body = obj["body"]
-        headers["ETag"] = '"%s"' % hashlib.md5(body).hexdigest()
+        headers["ETag"] = '"%s"' % (obj.get("etag")
+                                    or hashlib.md5(body).hexdigest())
         status = 200
         m = re.match(r"bytes=(\d+)-(\d*)$", self.req.header("range") or "")
         if m and int(m[1]) < len(body):
@@ -619,6 +731,10 @@ class Connection(threading.Thread):
                     "md5": hashlib.md5(o["body"]).hexdigest(),
                     "sha256": hashlib.sha256(o["body"]).hexdigest(),
                     "headers": o["headers"]} for k, o in store.objects.items()}
+            elif self.req.path == "/__uploads":
+                out = {k: {"bucket": u["bucket"], "key": u["key"], "parts": {
+                    str(n): len(p) for n, p in u["parts"].items()}}
+                    for k, u in store.uploads.items()}
             elif self.req.path == "/__log":
                 out = list(store.log)
             else:

@@ -257,6 +257,56 @@ test_polyglots(void)
 }
 
 
+/* in an image they are text of it: taken, but as that image type only */
+
+static void
+test_within(void)
+{
+    size_t   n;
+    u_char  *p;
+
+    static const char  html[] = "<html><script>alert(1)</script></html>";
+    static const char  gif[] = "GIF89a\4\0\3\0\0\0\0\x21\xfe\x26"
+        "<html><script>alert(1)</script></html>\0"
+        "\x2c\0\0\0\0\4\0\3\0\0\2\2xx\0;";
+
+    len = 0;
+    put(gif, sizeof(gif) - 1);
+    EQ_INT(verdict(), NGX_OK);
+    EQ_INT(w.format, NGX_IV_IMAGE_GIF);
+
+    /* a comment between SOI and the first segment */
+
+    len = 0;
+    n = load("gray.jpg");
+    p = buf + 2;
+    memmove(p + 4 + sizeof(html), p, n - 2);
+    memcpy(p, "\xff\xfe\0", 3);
+    p[3] = 2 + sizeof(html);
+    memcpy(p + 4, html, sizeof(html));
+    len += 4 + sizeof(html);
+    EQ_INT(verdict(), NGX_OK);
+    EQ_INT(w.format, NGX_IV_IMAGE_JPEG);
+
+    len = 0;
+    n = load("lossy.webp");
+    put("TEXT\x28\0\0\0", 8);
+    put(html, sizeof(html));
+    put("\0", 1);
+    buf[4] = (u_char) (len - 8);
+    buf[5] = (u_char) ((len - 8) >> 8);
+    EQ_INT(verdict(), NGX_OK);
+    EQ_INT(w.format, NGX_IV_IMAGE_WEBP);
+
+    len = 0;
+    n = load("still.avif");
+    put("\0\0\0\x2f" "free", 8);
+    put(html, sizeof(html));
+    EQ_INT(verdict(), NGX_OK);
+    EQ_INT(w.format, NGX_IV_IMAGE_AVIF);
+}
+
+
 #define SCREEN  "GIF89a\4\0\3\0\0\0\0"
 #define FRAME   "\x2c\0\0\0\0\4\0\3\0\0\2\2xx\0"
 
@@ -654,6 +704,7 @@ main(void)
 {
     RUN(test_files);
     RUN(test_polyglots);
+    RUN(test_within);
     RUN(test_gif);
     RUN(test_webp);
     RUN(test_avif);

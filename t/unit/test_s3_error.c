@@ -273,6 +273,71 @@ test_memory(void)
 }
 
 
+static void
+test_multi(void)
+{
+    ngx_str_t    doc, id, etag;
+    ngx_uint_t   i;
+    ngx_pool_t  *pool;
+
+    static ngx_log_t  log;
+
+    static const struct {
+        ngx_str_t     doc;
+        ngx_int_t     rc;
+        const char   *text;
+    } created[] = {
+        { ngx_string("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+              "<InitiateMultipartUploadResult xmlns=\"http://s3.amazonaws.com"
+              "/doc/2006-03-01/\"><Bucket>b</Bucket><Key>k</Key>"
+              "<UploadId>a/b+c=&amp;d</UploadId>"
+              "</InitiateMultipartUploadResult>"), NGX_OK, "a/b+c=&d" },
+        { ngx_string("<s3:InitiateMultipartUploadResult><s3:UploadId> x "
+              "</s3:UploadId>"), NGX_OK, "x" },
+        { ngx_string("<InitiateMultipartUploadResult><UploadId>cut"),
+          NGX_DECLINED, "" },
+        { ngx_string("<InitiateMultipartUploadResult><A><UploadId>x"
+              "</UploadId></A></InitiateMultipartUploadResult>"),
+          NGX_DECLINED, "" },
+        { ngx_string("<Error><UploadId>x</UploadId></Error>"),
+          NGX_DECLINED, "" },
+        { ngx_string("<InitiateMultipartUploadResult><UploadId/>"
+              "</InitiateMultipartUploadResult>"), NGX_DECLINED, "" },
+        { ngx_string(""), NGX_DECLINED, "" },
+        { ngx_string("<html>ok</html>"), NGX_DECLINED, "" }
+    };
+
+    pool = ngx_create_pool(4096, &log);
+
+    for (i = 0; i < sizeof(created) / sizeof(created[0]); i++) {
+        EQ_INT(ngx_iv_s3_multi_created(pool, &created[i].doc, &id),
+               created[i].rc);
+
+        if (created[i].rc == NGX_OK) {
+            EQ_INT(id.len, strlen(created[i].text));
+            EQ_MEM(id.data, created[i].text, id.len);
+        }
+    }
+
+    ngx_str_set(&doc, "  \n\n <?xml version=\"1.0\"?>"
+                "<CompleteMultipartUploadResult><Location>l</Location>"
+                "<ETag>&quot;ab-2&quot;</ETag>"
+                "</CompleteMultipartUploadResult>");
+    EQ_INT(ngx_iv_s3_multi_completed(pool, &doc, &etag), NGX_OK);
+    EQ_STR(etag, "\"ab-2\"");
+
+    ngx_str_set(&doc, "   <Error><Code>InternalError</Code></Error>");
+    EQ_INT(ngx_iv_s3_multi_completed(pool, &doc, &etag), NGX_DECLINED);
+
+    iv_fail_alloc_after = 0;
+    ngx_str_set(&doc, "<CompleteMultipartUploadResult><ETag>x</ETag>");
+    EQ_INT(ngx_iv_s3_multi_completed(pool, &doc, &etag), NGX_ERROR);
+    iv_fail_alloc_after = -1;
+
+    ngx_destroy_pool(pool);
+}
+
+
 int
 main(void)
 {
@@ -281,6 +346,7 @@ main(void)
     RUN(test_none);
     RUN(test_judge);
     RUN(test_memory);
+    RUN(test_multi);
 
     return iv_test_done();
 }

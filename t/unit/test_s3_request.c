@@ -160,6 +160,59 @@ test_delete(void)
 }
 
 
+static void
+test_multi(void)
+{
+    ngx_str_t  head, body;
+
+    start(NGX_IV_S3_CREATE);
+    line("x-amz-server-side-encryption", "AES256");
+    EQ_INT(ngx_iv_s3_request_head(pool, &rq, &head), NGX_OK);
+    OK(begins(&head, "POST /pics/images/a%20b%2Bc.png?uploads= HTTP/1.1\r\n"));
+    OK(has(&head, "\r\nContent-Length: 0\r\nContent-Type: image/png\r\n"
+                  "Content-Disposition: inline"));
+    OK(has(&head, "\r\nx-amz-server-side-encryption: AES256\r\n"));
+    OK(has(&head, "\r\nx-amz-content-sha256: e3b0c44298fc1c14"));
+    ngx_destroy_pool(pool);
+
+    start(NGX_IV_S3_PART);
+    op.part = 12;
+    ngx_str_set(&op.upload_id, "a/b+c==");
+    line("x-amz-server-side-encryption", "AES256");
+    line("x-amz-server-side-encryption-customer-algorithm", "AES256");
+    line("Cache-Control", "max-age=60");
+    EQ_INT(ngx_iv_s3_request_head(pool, &rq, &head), NGX_OK);
+    OK(begins(&head, "PUT /pics/images/a%20b%2Bc.png?partNumber=12&"
+                     "uploadId=a%2Fb%2Bc%3D%3D HTTP/1.1\r\n"));
+    OK(has(&head, "\r\nContent-Length: 5\r\n"));
+    OK(!has(&head, "Content-Type"));
+    OK(!has(&head, "Content-Disposition"));
+    OK(!has(&head, "Cache-Control"));
+    OK(!has(&head, "encryption: "));
+    OK(has(&head, "customer-algorithm: AES256\r\n"));
+    OK(has(&head, "\r\nx-amz-content-sha256: UNSIGNED-PAYLOAD\r\n"));
+    ngx_destroy_pool(pool);
+
+    start(NGX_IV_S3_COMPLETE);
+    ngx_str_set(&op.upload_id, "u");
+    ngx_str_set(&body, "hello");
+    rq.body = &body;
+    EQ_INT(ngx_iv_s3_request_head(pool, &rq, &head), NGX_OK);
+    OK(begins(&head, "POST /pics/images/a%20b%2Bc.png?uploadId=u HTTP/1.1"));
+    OK(has(&head, "\r\nContent-Type: application/xml\r\n"
+                  "Content-Length: 5\r\n"));
+    OK(has(&head, "\r\nx-amz-content-sha256: 2cf24dba5fb0a30e"));
+    ngx_destroy_pool(pool);
+
+    start(NGX_IV_S3_ABORT);
+    ngx_str_set(&op.upload_id, "u");
+    EQ_INT(ngx_iv_s3_request_head(pool, &rq, &head), NGX_OK);
+    OK(begins(&head, "DELETE /pics/images/a%20b%2Bc.png?uploadId=u HTTP/1.1"));
+    OK(!has(&head, "Content-"));
+    ngx_destroy_pool(pool);
+}
+
+
 /* no header ends another one */
 
 static void
@@ -232,6 +285,7 @@ main(void)
     RUN(test_put);
     RUN(test_payload);
     RUN(test_delete);
+    RUN(test_multi);
     RUN(test_injection);
     RUN(test_url);
 

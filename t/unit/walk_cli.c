@@ -24,7 +24,7 @@ walk(ngx_iv_image_t *w, FILE *f, size_t step)
 {
     size_t                 n;
     u_char                *buf;
-    ngx_iv_image_limits_t  limits = { NGX_IV_IMAGE_ALL, 1000000000 };
+    ngx_iv_image_limits_t  limits = { NGX_IV_IMAGE_ALL, 100000000 };
 
     buf = malloc(step);
     if (buf == NULL) {
