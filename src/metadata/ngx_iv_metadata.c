@@ -671,14 +671,6 @@ ngx_iv_metadata_lease(ngx_iv_metadata_op_t *op, const ngx_str_t *holder,
 
 
 void
-ngx_iv_metadata_sweep_stale(ngx_iv_metadata_op_t *op, ngx_msec_t stale,
-    ngx_uint_t limit)
-{
-    ngx_iv_metadata_list(op, NGX_IV_MONGO_SWEEP_STALE, NULL, stale, limit);
-}
-
-
-void
 ngx_iv_metadata_sweep_first(ngx_iv_metadata_op_t *op,
     const ngx_iv_metadata_ref_t *after, ngx_uint_t limit)
 {

@@ -95,7 +95,7 @@ typedef enum {
 
 typedef struct {
     ngx_iv_quota_mode_e  mode;
-    int64_t         limit;          /* size: of owners whose document has none */
+    int64_t         limit;          /* size: of documents that have none */
 } ngx_iv_quota_t;
 
 
@@ -149,7 +149,7 @@ struct ngx_iv_metadata_op_s {
     int64_t         used;       /* quota: after a grant, before a refusal */
     int64_t         limit;      /* NGX_IV_QUOTA_NONE: there is none */
     int64_t         default_expiry; /* quota: days, if preferences.autoDelete */
-    ngx_iv_outcome_t   *outcomes;   /* request_begin: of the first, in op->pool */
+    ngx_iv_outcome_t   *outcomes;   /* request_begin: the first's; in pool */
     ngx_uint_t      noutcomes;
     ngx_uint_t      status;     /* request_begin: HTTP status of the first */
     ngx_msec_t      time;
@@ -192,8 +192,8 @@ void ngx_iv_metadata_multipart(ngx_iv_metadata_op_t *op,
  * used + (n - already) <= limit, $inc used, storageQuota.pending.<id> = n.
  * `already` is what this id holds (0: nothing yet); a repetition is harmless.
  * NGX_OK with used, limit, default_expiry; NGX_IV_QUOTA_EXCEEDED with used and
- * limit; NGX_IV_FORBIDDEN (documents: there is none); NGX_IV_CONFLICT: the entry
- * is another than `already`, the sweep has released it.
+ * limit; NGX_IV_FORBIDDEN (documents: there is none); NGX_IV_CONFLICT: the
+ * entry is another than `already`, the sweep has released it.
  */
 void ngx_iv_metadata_quota_reserve(ngx_iv_metadata_op_t *op,
     const ngx_str_t *owner, const u_char id[NGX_IV_ID_LEN], int64_t already,

@@ -77,6 +77,14 @@ ngx_iv_metadata_quota_release(ngx_iv_metadata_op_t *op,
 
 
 void
+ngx_iv_metadata_sweep_stale(ngx_iv_metadata_op_t *op, ngx_msec_t stale,
+    ngx_uint_t limit)
+{
+    ngx_iv_metadata_list(op, NGX_IV_MONGO_SWEEP_STALE, NULL, stale, limit);
+}
+
+
+void
 ngx_iv_metadata_sweep_quota(ngx_iv_metadata_op_t *op, ngx_msec_t stale,
     ngx_uint_t limit)
 {

@@ -383,8 +383,9 @@ ngx_http_image_vault_quota(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_image_vault_loc_conf_t  *lcf = conf;
 
-    off_t       limit;
-    ngx_str_t  *value;
+    off_t                              limit;
+    ngx_str_t                         *value;
+    ngx_http_image_vault_main_conf_t  *mcf;
 
     if (lcf->quota.mode != (ngx_iv_quota_mode_e) NGX_CONF_UNSET) {
         return "is duplicate";
@@ -400,6 +401,12 @@ ngx_http_image_vault_quota(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         lcf->quota.mode = NGX_IV_QUOTA_OFF;
         return NGX_CONF_OK;
     }
+
+    /* user documents have an index and are swept */
+
+    mcf = ngx_http_conf_get_module_main_conf(cf,
+                                             ngx_http_image_vault_module);
+    mcf->metadata.quota = 1;
 
     if (ngx_strcmp(value[1].data, "documents") == 0) {
         lcf->quota.mode = NGX_IV_QUOTA_DOCUMENTS;

@@ -114,10 +114,10 @@ struct ngx_iv_storage_op_s {
 
     /*
      * S3 multipart uploads (contract 4.1, unknown lengths).  The caller numbers
-     * parts from 1, all of them but the last of conf->part_size bytes; a part is
-     * a put of its own (size, source, sha256 as there) and may be retried.
+     * parts from 1, all of them but the last of conf->part_size bytes; a part
+     * is a put of its own (size, source, sha256 as there) and may be retried.
      */
-    ngx_str_t       upload_id;      /* set by create's end; given to the others */
+    ngx_str_t       upload_id;      /* set by create's end, given to others */
     ngx_uint_t      part;           /* part: its number */
     const ngx_iv_storage_part_t  *parts;    /* complete: nparts, in order */
     ngx_uint_t      nparts;

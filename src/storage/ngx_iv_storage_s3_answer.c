@@ -14,8 +14,8 @@
 
 static void ngx_iv_s3_keep(ngx_iv_s3_try_t *t, ngx_str_t *dst,
     const ngx_str_t *value);
-static ngx_int_t ngx_iv_s3_absent(ngx_iv_s3_op_t *s,
-    ngx_iv_s3_failure_t *f);
+static ngx_int_t ngx_iv_s3_absent(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
+static ngx_uint_t ngx_iv_s3_is(const ngx_str_t *code, const ngx_str_t *what);
 static ngx_int_t ngx_iv_s3_success(ngx_iv_s3_op_t *s,
     ngx_iv_s3_failure_t *f);
 static void ngx_iv_s3_expected(ngx_iv_s3_op_t *s);
@@ -271,13 +271,10 @@ ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
         f->retry = 0;
     }
 
-    if (f->code == NGX_IV_NOT_FOUND) {
-
-        if (ngx_iv_s3_absent(s, f) == NGX_DONE) {
-            return;
-        }
-
-        f->code = NGX_IV_STORAGE_DENIED;
+    if (f->code == NGX_IV_NOT_FOUND
+        && ngx_iv_s3_absent(s, f) == NGX_DONE)
+    {
+        return;
     }
 
     if (s->method == NGX_IV_S3_HEAD && status == 403) {
@@ -305,7 +302,8 @@ ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 }
 
 
-/* NGX_DONE: that the object is not there is the answer; NGX_DECLINED: not */
+/* what is asked for is not there.  NGX_DONE: nothing more to do; NGX_DECLINED:
+ * a failure, see f */
 
 static ngx_int_t
 ngx_iv_s3_absent(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
@@ -317,8 +315,7 @@ ngx_iv_s3_absent(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
         f->code = NGX_IV_STORAGE_UNAVAILABLE;
         f->hint = "the multipart upload was not completed, or another has "
                   "aborted it";
-        ngx_iv_s3_failed(s, f);
-        return NGX_DONE;
+        return NGX_DECLINED;
     }
 
     /* any 404 does for HEAD, which has no document to tell why */
@@ -328,9 +325,8 @@ ngx_iv_s3_absent(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
         return NGX_DONE;
     }
 
-    if (f->error.code.len == no_upload.len
-        && ngx_memcmp(f->error.code.data, no_upload.data, no_upload.len) == 0)
-    {
+    if (ngx_iv_s3_is(&f->error.code, &no_upload)) {
+
         if (s->method == NGX_IV_S3_ABORT) {
             ngx_iv_s3_finish(s, NGX_OK);
             return NGX_DONE;
@@ -345,14 +341,23 @@ ngx_iv_s3_absent(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     /* a 404 that names nothing may come from a wrong endpoint */
 
     if (s->method == NGX_IV_S3_DELETE
-        && f->error.code.len == no_key.len
-        && ngx_memcmp(f->error.code.data, no_key.data, no_key.len) == 0)
+        && ngx_iv_s3_is(&f->error.code, &no_key))
     {
         ngx_iv_s3_finish(s, NGX_OK);
         return NGX_DONE;
     }
 
+    f->code = NGX_IV_STORAGE_DENIED;
+
     return NGX_DECLINED;
+}
+
+
+static ngx_uint_t
+ngx_iv_s3_is(const ngx_str_t *code, const ngx_str_t *what)
+{
+    return code->len == what->len
+           && ngx_memcmp(code->data, what->data, what->len) == 0;
 }
 
 

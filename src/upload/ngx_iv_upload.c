@@ -17,7 +17,6 @@ static void ngx_iv_upload_report(ngx_iv_upload_t *u);
 static size_t ngx_iv_upload_free_room(ngx_iv_upload_t *u, u_char **p);
 
 static void ngx_iv_upload_written(ngx_iv_metadata_op_t *op);
-static void ngx_iv_upload_patience(ngx_event_t *ev);
 
 
 ngx_iv_upload_t *
@@ -787,19 +786,6 @@ ngx_iv_upload_written(ngx_iv_metadata_op_t *op)
     {
         ngx_add_timer(&st->beat, u->params.heartbeat);
     }
-
-    ngx_iv_upload_post(u);
-}
-
-
-static void
-ngx_iv_upload_patience(ngx_event_t *ev)
-{
-    ngx_iv_upload_t  *u;
-
-    u = ev->data;
-
-    u->state->enough = 1;
 
     ngx_iv_upload_post(u);
 }

@@ -149,6 +149,7 @@ void ngx_iv_upload_held(ngx_iv_upload_t *u);
 void ngx_iv_upload_ready(ngx_iv_upload_t *u);
 void ngx_iv_upload_settle(ngx_iv_upload_t *u);
 void ngx_iv_upload_undo(ngx_iv_upload_t *u);
+void ngx_iv_upload_patience(ngx_event_t *ev);
 
 /* commit: fields into the document; NGX_OK or NGX_ERROR (memory) */
 ngx_int_t ngx_iv_upload_fields(ngx_iv_upload_t *u,

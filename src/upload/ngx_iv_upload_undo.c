@@ -217,3 +217,18 @@ ngx_iv_upload_deleted(ngx_iv_storage_op_t *op)
 
     ngx_iv_upload_post(u);
 }
+
+
+/* the client need not wait any longer */
+
+void
+ngx_iv_upload_patience(ngx_event_t *ev)
+{
+    ngx_iv_upload_t  *u;
+
+    u = ev->data;
+
+    u->state->enough = 1;
+
+    ngx_iv_upload_post(u);
+}

@@ -40,6 +40,7 @@ by the first segment of the key.  Everything else is a well-behaved bucket.
                      InternalError
   complete-200-error-once  only the first completion of the bucket
   complete-lost-answer     the object is made, but the answer is a reset
+  complete-wrong-etag      a completion answers with another ETag
   complete-reset-once      the first completion is a reset and does nothing
   r2                 as Cloudflare R2: parts equal but the last, 411 without
                      Content-Length, 501 for STREAMING-..., no 100, one
@@ -94,7 +95,7 @@ BEHAVIOURS = re.compile(
     r"|truncate-after-\d+|reset-answer|lost-answer|silent|stall-\d+|no-100"
     r"|drip|slow-\d+|stale|close|chunked|until-close|big-body|garbage"
     r"|endless-head|wrong-etag|no-etag|sse-kms|r2|complete-200-error(?:-once)?"
-    r"|complete-lost-answer|complete-reset-once)$")
+    r"|complete-lost-answer|complete-reset-once|complete-wrong-etag)$")
 
 
 class Gone(Exception):
@@ -672,7 +673,10 @@ class Connection(threading.Thread):
         parts = []
         for n, etag in asked:
             part = upload["parts"].get(n)
-            if part is None or hashlib.md5(part).hexdigest() != etag:
+            good = part is not None and hashlib.md5(part).hexdigest()
+            if name == "sse-kms" and good:
+                good = hashlib.md5(('"%s"' % good).encode()).hexdigest()
+            if good != etag:
                 raise Refused("InvalidPart", "part %d" % n)
             parts.append(part)
         if any(len(p) < 5 << 20 for p in parts[:-1]):
@@ -692,12 +696,15 @@ class Connection(threading.Thread):
                     del self.store.uploads[upload_id]
         if name == "complete-lost-answer":
             self.reset()
-        if name == "wrong-etag":
+        headers = []
+        if name in ("complete-wrong-etag", "sse-kms"):
             etag = "%s-%d" % ("0" * 32, len(parts))
+        if name == "sse-kms":
+            headers = [("x-amz-server-side-encryption", "aws:kms")]
         self.answer(200, ('\n\n<?xml version="1.0" encoding="UTF-8"?>\n'
                           "<CompleteMultipartUploadResult><ETag>&quot;%s&quot;"
                           "</ETag></CompleteMultipartUploadResult>"
-                          % etag).encode(), (), "chunked")
+                          % etag).encode(), headers, "chunked")
 
     def get(self, name):
         with self.store.lock:

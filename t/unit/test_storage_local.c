@@ -155,7 +155,7 @@ threads(void)
 static char                   root[64], path[256];
 static u_char                 bytes[300000];
 static off_t                  ready;
-static int                    ended, held, progressed;
+static int                    ended, held, progressed, whole;
 static ngx_pool_t            *pool;
 static ngx_log_t              log;
 static ngx_cycle_t            cycle;
@@ -188,7 +188,7 @@ static ngx_int_t
 cb_source(ngx_iv_storage_op_t *op, off_t offset, u_char **p, size_t *n)
 {
     if (offset >= ready) {
-        return NGX_AGAIN;
+        return whole ? NGX_DONE : NGX_AGAIN;
     }
 
     *p = bytes + offset;
@@ -326,6 +326,47 @@ test_put(void)
     OK(f != NULL && fread(back, 1, 300000, f) == 300000);
     fclose(f);
     OK(memcmp(back, bytes, 300000) == 0);
+    EQ_INT(alive, 0);
+}
+
+
+static void
+test_unknown(void)
+{
+    ngx_iv_storage_op_t  *o;
+
+    OK(!ngx_iv_storage_needs_parts(st));
+
+    ready = 120000;
+    o = put("u.png", -1);
+    threads();
+    EQ_INT(ended, 0);
+    EQ_INT(o->sent, 120000);
+    EQ_INT(size("u.png"), -1);
+    EQ_INT(size(".u.png.tmp"), 120000);
+
+    whole = 1;
+    ngx_iv_storage_wake(o);
+    threads();
+    EQ_INT(ended, 1);
+    EQ_INT(o->code, NGX_OK);
+    EQ_INT(o->sent, 120000);
+    EQ_INT(size("u.png"), 120000);
+    EQ_INT(size(".u.png.tmp"), -1);
+    EQ_INT(keep.count, 1);
+
+    /* the end of one whose length is known comes too early */
+
+    ready = 100;
+    o = put("v.png", 200);
+    threads();
+    EQ_INT(ended, 1);
+    EQ_INT(o->code, NGX_IV_INTERNAL);
+    EQ_INT(size("v.png"), -1);
+    EQ_INT(size(".v.png.tmp"), -1);
+
+    whole = 0;
+    EQ_INT(del("u.png"), NGX_OK);
     EQ_INT(alive, 0);
 }
 
@@ -555,6 +596,7 @@ main(void)
     OK(st != NULL);
 
     RUN(test_put);
+    RUN(test_unknown);
     RUN(test_taken);
     RUN(test_cancel);
     RUN(test_late);
