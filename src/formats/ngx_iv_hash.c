@@ -123,6 +123,39 @@ ngx_iv_hash_final(ngx_iv_hash_t *h, u_char md5[NGX_IV_MD5_LEN],
 
 
 ngx_int_t
+ngx_iv_hash_md5_so_far(const ngx_iv_hash_t *h, u_char md5[NGX_IV_MD5_LEN])
+{
+    ngx_int_t    rc;
+    EVP_MD_CTX  *ctx;
+
+#if (NGX_IV_HASH_PAIR)
+
+    u_char              sha256[NGX_IV_SHA256_LEN];
+    ngx_iv_hash_pair_t  pair;
+
+    if (h->md5 == NULL) {
+        pair = h->pair;
+        ngx_iv_hash_pair_final(&pair, md5, sha256);
+        return NGX_OK;
+    }
+
+#endif
+
+    ctx = EVP_MD_CTX_new();
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = (EVP_MD_CTX_copy_ex(ctx, h->md5) == 1
+          && EVP_DigestFinal_ex(ctx, md5, NULL) == 1) ? NGX_OK : NGX_ERROR;
+
+    EVP_MD_CTX_free(ctx);
+
+    return rc;
+}
+
+
+ngx_int_t
 ngx_iv_hash_final_sha512(ngx_iv_hash_t *h, u_char sha512[NGX_IV_SHA512_LEN])
 {
     if (h->sha512 == NULL || EVP_DigestFinal_ex(h->sha512, sha512, NULL) != 1)

@@ -3,8 +3,7 @@
 #include <openssl/evp.h>
 
 
-static ngx_int_t ngx_iv_upload_sums_end(ngx_iv_upload_sums_t *s,
-    EVP_MD_CTX *ctx);
+static ngx_int_t ngx_iv_upload_sums_end(ngx_iv_upload_sums_t *s);
 
 
 ngx_int_t
@@ -49,11 +48,15 @@ ngx_iv_upload_sums_update(ngx_iv_upload_sums_t *s, const ngx_iv_hash_t *whole,
 
     if (offset < s->part_size) {
 
-        if (EVP_MD_CTX_copy_ex(s->ctx, whole->md5) != 1) {
+        if (s->n == s->max
+            || ngx_iv_hash_md5_so_far(whole, s->md5[s->n]) != NGX_OK)
+        {
             return NGX_ERROR;
         }
 
-        return ngx_iv_upload_sums_end(s, s->ctx);
+        s->n++;
+
+        return NGX_OK;
     }
 
     if (offset % s->part_size == 0
@@ -66,16 +69,16 @@ ngx_iv_upload_sums_update(ngx_iv_upload_sums_t *s, const ngx_iv_hash_t *whole,
         return NGX_ERROR;
     }
 
-    return (end % s->part_size == 0) ? ngx_iv_upload_sums_end(s, s->ctx)
+    return (end % s->part_size == 0) ? ngx_iv_upload_sums_end(s)
                                      : NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_iv_upload_sums_end(ngx_iv_upload_sums_t *s, EVP_MD_CTX *ctx)
+ngx_iv_upload_sums_end(ngx_iv_upload_sums_t *s)
 {
     if (s->n == s->max
-        || EVP_DigestFinal_ex(ctx, s->md5[s->n], NULL) != 1)
+        || EVP_DigestFinal_ex(s->ctx, s->md5[s->n], NULL) != 1)
     {
         return NGX_ERROR;
     }
@@ -96,7 +99,7 @@ ngx_iv_upload_sums_final(ngx_iv_upload_sums_t *s, off_t size)
         return NGX_OK;
     }
 
-    return ngx_iv_upload_sums_end(s, s->ctx);
+    return ngx_iv_upload_sums_end(s);
 }
 
 

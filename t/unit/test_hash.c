@@ -104,9 +104,39 @@ test_once(void)
 }
 
 
+/* a look in between does not disturb the stream */
+
+static void
+test_so_far(void)
+{
+    size_t         n;
+    u_char         data[300], want[16], now[16], md5[16], sha[32], ref[32];
+    ngx_iv_hash_t  h, part;
+
+    memset(data, 'x', sizeof(data));
+
+    for (n = 0; n <= sizeof(data); n += 25) {
+        EQ_INT(ngx_iv_hash_init(&h), NGX_OK);
+        EQ_INT(ngx_iv_hash_init(&part), NGX_OK);
+        EQ_INT(ngx_iv_hash_update(&h, data, n), NGX_OK);
+        EQ_INT(ngx_iv_hash_update(&part, data, n), NGX_OK);
+        EQ_INT(ngx_iv_hash_final(&part, want, sha), NGX_OK);
+        EQ_INT(ngx_iv_hash_md5_so_far(&h, now), NGX_OK);
+        EQ_MEM(now, want, 16);
+        EQ_INT(ngx_iv_hash_update(&h, data + n, sizeof(data) - n), NGX_OK);
+        EQ_INT(ngx_iv_hash_final(&h, md5, sha), NGX_OK);
+        EQ_INT(ngx_iv_sha256(data, sizeof(data), ref), NGX_OK);
+        EQ_MEM(sha, ref, 32);
+        ngx_iv_hash_free(&h);
+        ngx_iv_hash_free(&part);
+    }
+}
+
+
 int
 main(void)
 {
+    RUN(test_so_far);
     RUN(test_stream);
     RUN(test_once);
 
