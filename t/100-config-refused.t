@@ -498,11 +498,21 @@ stale
 
 === TEST 44: a directive of a later version
 --- http_config
-image_vault_quota off;
+image_vault_max_files 3;
 --- config
 
 --- must_die
 --- error_log
 [emerg]
-image_vault_quota
+image_vault_max_files
+
+=== TEST 45: a quota that is no size
+--- http_config
+image_vault_quota lots;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+lots
 

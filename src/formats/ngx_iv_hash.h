@@ -36,7 +36,8 @@ ngx_int_t ngx_iv_hash_final(ngx_iv_hash_t *h, u_char md5[NGX_IV_MD5_LEN],
 /* NGX_ERROR also if it was not wanted */
 ngx_int_t ngx_iv_hash_final_sha512(ngx_iv_hash_t *h,
     u_char sha512[NGX_IV_SHA512_LEN]);
-/* the MD5 of what was hashed so far; the stream goes on.  NGX_OK or NGX_ERROR */
+/* the MD5 of what was hashed so far; the stream goes on.
+ * NGX_OK or NGX_ERROR */
 ngx_int_t ngx_iv_hash_md5_so_far(const ngx_iv_hash_t *h,
     u_char md5[NGX_IV_MD5_LEN]);
 /* at any time, also twice */

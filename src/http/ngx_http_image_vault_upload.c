@@ -43,6 +43,8 @@ static ngx_int_t ngx_http_image_vault_upload_key(void *data, ngx_pool_t *pool,
     const ngx_str_t *filename, ngx_str_t *key);
 static void ngx_http_image_vault_upload_more(void *data);
 static void ngx_http_image_vault_upload_done(void *data);
+static ngx_int_t ngx_http_image_vault_quota_message(ngx_pool_t *pool,
+    ngx_iv_upload_t *u, ngx_str_t *message);
 static void ngx_http_image_vault_upload_cleanup(void *data);
 static ngx_iv_document_t *ngx_http_image_vault_keep_document(ngx_pool_t *pool,
     const ngx_iv_document_t *doc);
@@ -426,6 +428,7 @@ ngx_http_image_vault_begin(ngx_http_request_t *r,
     p.limits.types = lcf->types;
     p.limits.max_pixels = lcf->max_pixels;
     p.size = ask->size;
+    p.quota = lcf->quota;
     p.heartbeat = w->conf->sweep.stale / 3;
     p.owner = ask->owner;
     p.original_name = ask->name;
@@ -515,6 +518,7 @@ ngx_http_image_vault_upload_done(void *data)
     ngx_http_request_t *r = data;
 
     ngx_int_t                    rc, code;
+    ngx_str_t                    quota, *message;
     const char                  *why;
     ngx_connection_t            *c;
     ngx_http_image_vault_ctx_t  *ctx;
@@ -529,6 +533,15 @@ ngx_http_image_vault_upload_done(void *data)
 
     code = ctx->upload->code;
     why = ctx->upload->why;
+    message = NULL;
+
+    if (code == NGX_IV_QUOTA_EXCEEDED
+        && ngx_http_image_vault_quota_message(r->pool, ctx->upload, &quota)
+           == NGX_OK)
+    {
+        message = &quota;
+        why = (const char *) quota.data;
+    }
 
     ctx->storage_time = ctx->upload->storage_time;
     ctx->metadata_time = ctx->upload->metadata_time;
@@ -551,12 +564,40 @@ ngx_http_image_vault_upload_done(void *data)
         rc = ngx_http_image_vault_created(r, ctx);
 
     } else {
-        rc = ngx_http_image_vault_error(r, code, why);
+        rc = ngx_http_image_vault_refuse(r, code, why, message);
     }
 
     ngx_http_finalize_request(r, rc);
 
     ngx_http_run_posted_requests(c);
+}
+
+
+/* what the owner has, may have and would need; ends with a NUL */
+
+static ngx_int_t
+ngx_http_image_vault_quota_message(ngx_pool_t *pool, ngx_iv_upload_t *u,
+    ngx_str_t *message)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(pool, sizeof("the storage quota is used up: used , "
+                                 "limit , needed  bytes")
+                          + 3 * NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    message->data = p;
+
+    p = ngx_sprintf(p, "the storage quota is used up: used %L, limit %L, "
+                    "needed %L bytes", u->quota_used, u->quota_limit,
+                    u->quota_needed);
+
+    message->len = p - message->data;
+    *p = '\0';
+
+    return NGX_OK;
 }
 
 
@@ -740,7 +781,14 @@ ngx_http_image_vault_created_json(ngx_http_request_t *r,
     ngx_iv_json_str(&j, "contentType", &doc->content_type);
     ngx_http_image_vault_dimensions_json(&j, doc);
     ngx_http_image_vault_checksums_json(&j, doc);
-    ngx_iv_json_null(&j, "expiresAt");
+
+    if (doc->expires_at) {
+        ngx_iv_json_date(&j, "expiresAt", doc->expires_at);
+
+    } else {
+        ngx_iv_json_null(&j, "expiresAt");
+    }
+
     ngx_iv_json_object_end(&j);
     ngx_iv_json_array_end(&j);
 

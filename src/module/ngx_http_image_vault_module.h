@@ -30,8 +30,7 @@ typedef enum {
     NGX_HTTP_IMAGE_VAULT_UPLOAD,
     NGX_HTTP_IMAGE_VAULT_REDIRECT,
     NGX_HTTP_IMAGE_VAULT_API,
-    NGX_HTTP_IMAGE_VAULT_FILES,
-    NGX_HTTP_IMAGE_VAULT_ERROR
+    NGX_HTTP_IMAGE_VAULT_FILES
 } ngx_http_image_vault_endpoint_e;
 
 
@@ -48,7 +47,6 @@ typedef struct {
     ngx_thread_pool_t      *read_pool;
     ngx_thread_pool_t      *write_pool;
     ngx_thread_pool_t      *hash_pool;
-    size_t                  buffers;        /* image_vault_buffers */
     ngx_iv_sweep_conf_t     sweep;          /* off: interval 0, stale stays */
     ngx_uint_t              used;           /* an endpoint stands somewhere */
     ngx_str_t               used_by;        /* the first one's directive, */
@@ -73,7 +71,6 @@ typedef struct {
     ngx_http_complex_value_t  *admin;
     ngx_http_complex_value_t  *uploaded_from;   /* NULL: $remote_addr */
     off_t                   max_size;
-    ngx_uint_t              max_files;
     ngx_iv_quota_t          quota;          /* mode …_UNSET_UINT until merged */
     ngx_uint_t              max_pixels;
     ngx_uint_t              types;          /* NGX_IV_IMAGE_* */
@@ -96,7 +93,6 @@ typedef struct {
     ngx_iv_metadata_t      *metadata;
     ngx_iv_storage_t      **storages;       /* in the order of conf->storages */
     ngx_iv_storage_env_t    env;
-    ngx_iv_room_t          *room;           /* bodies of unknown length */
 } ngx_http_image_vault_worker_t;
 
 extern ngx_http_image_vault_worker_t  *ngx_http_image_vault_worker;
