@@ -698,6 +698,8 @@ ngx_iv_avif_size(ngx_iv_image_t *w)
         for (i = 0; i < s->nitems; i++) {
             if (s->items[i].id == s->primary) {
                 size = &s->sizes[s->items[i].size];
+                width = size->width;
+                height = size->height;
                 break;
             }
         }
@@ -707,9 +709,6 @@ ngx_iv_avif_size(ngx_iv_image_t *w)
                                          ? "avif: too many sizes or items"
                                          : "avif: an item without size");
         }
-
-        width = size->width;
-        height = size->height;
     }
 
     if (width == 0 || height == 0) {
