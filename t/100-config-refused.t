@@ -496,15 +496,16 @@ image_vault_sweep interval=1m stale=10s;
 stale
 
 
-=== TEST 44: a directive of a later version
+=== TEST 44: more files in a form than its parser takes
 --- http_config
-image_vault_max_files 3;
+image_vault_max_files 1001;
 --- config
 
 --- must_die
 --- error_log
 [emerg]
-image_vault_max_files
+between 1 and 1000
+
 
 === TEST 45: a quota that is no size
 --- http_config
@@ -516,3 +517,51 @@ image_vault_quota lots;
 [emerg]
 lots
 
+
+=== TEST 46: no file in a form
+--- http_config
+image_vault_max_files 0;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+image_vault_max_files
+
+
+=== TEST 47: buffers that hold less than two parts
+--- http_config
+image_vault_buffers 15m;
+image_vault_storage parts {
+    endpoint    http://127.0.0.1:9000;
+    bucket      b;
+    credentials static key secret;
+    part_size   8m;
+}
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+"image_vault_buffers" of 15728640 cannot hold two parts of "part_size" 8388608 of "image_vault_storage parts"
+
+
+=== TEST 48: two answers in one location
+--- config
+location @json { image_vault_error; return 200; proxy_pass http://127.0.0.1:9; }
+
+--- must_die
+--- error_log
+[emerg]
+image_vault_error
+
+
+=== TEST 49: a directive of a later version
+--- http_config
+image_vault_variant thumb width=200;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+image_vault_variant

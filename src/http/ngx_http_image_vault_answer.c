@@ -5,11 +5,8 @@
 #include "module/ngx_http_image_vault_module.h"
 
 
-static ngx_int_t ngx_http_image_vault_drop_body(ngx_http_request_t *r);
 static void ngx_http_image_vault_log_error(ngx_http_request_t *r,
     const ngx_iv_code_t *ce, const char *detail);
-static ngx_int_t ngx_http_image_vault_error_json(ngx_http_request_t *r,
-    const ngx_iv_code_t *ce, const ngx_str_t *message, ngx_str_t *json);
 
 
 static const ngx_str_t  ngx_http_image_vault_no_store =
@@ -131,9 +128,35 @@ ngx_int_t
 ngx_http_image_vault_refuse(ngx_http_request_t *r, ngx_int_t code,
     const char *detail, const ngx_str_t *message)
 {
-    u_char                      *p;
+    ngx_int_t             rc;
+    ngx_str_t             json;
+    const ngx_iv_code_t  *ce;
+
+    rc = ngx_http_image_vault_begin_error(r, code, detail);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ce = ngx_iv_code(code);
+
+    if (ngx_http_image_vault_error_json(r, &ce->word,
+                                        message ? message : &ce->message,
+                                        &json)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_image_vault_send_json(r, ce->status, &json);
+}
+
+
+ngx_int_t
+ngx_http_image_vault_begin_error(ngx_http_request_t *r, ngx_int_t code,
+    const char *detail)
+{
     ngx_int_t                    rc;
-    ngx_str_t                    json, retry;
     const ngx_iv_code_t         *ce;
     ngx_http_image_vault_ctx_t  *ctx;
 
@@ -159,27 +182,31 @@ ngx_http_image_vault_refuse(ngx_http_request_t *r, ngx_int_t code,
         return rc;
     }
 
-    if (ce->retry_after) {
-        p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
-        if (p == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        retry.data = p;
-        retry.len = ngx_sprintf(p, "%ui", ce->retry_after) - p;
-
-        if (ngx_http_image_vault_add_header(r, "Retry-After", &retry)
-            != NGX_OK)
-        {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-
-    if (ngx_http_image_vault_error_json(r, ce, message, &json) != NGX_OK) {
+    if (ce->retry_after
+        && ngx_http_image_vault_retry_after(r, ce->retry_after) != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_image_vault_send_json(r, ce->status, &json);
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_image_vault_retry_after(ngx_http_request_t *r, ngx_uint_t seconds)
+{
+    u_char     *p;
+    ngx_str_t   value;
+
+    p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "%ui", seconds) - p;
+
+    return ngx_http_image_vault_add_header(r, "Retry-After", &value);
 }
 
 
@@ -214,7 +241,7 @@ ngx_http_image_vault_finalize_error(ngx_http_request_t *r, ngx_int_t code,
  * linger.  A client that waits for 100 gets the answer instead of it.
  */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_image_vault_drop_body(ngx_http_request_t *r)
 {
     if (r != r->main) {
@@ -267,16 +294,12 @@ ngx_http_image_vault_log_error(ngx_http_request_t *r, const ngx_iv_code_t *ce,
 }
 
 
-static ngx_int_t
-ngx_http_image_vault_error_json(ngx_http_request_t *r, const ngx_iv_code_t *ce,
+ngx_int_t
+ngx_http_image_vault_error_json(ngx_http_request_t *r, const ngx_str_t *word,
     const ngx_str_t *message, ngx_str_t *json)
 {
     ngx_str_t      id;
     ngx_iv_json_t  j;
-
-    if (message == NULL) {
-        message = &ce->message;
-    }
 
     ngx_http_image_vault_request_id(r, &id);
 
@@ -286,7 +309,7 @@ ngx_http_image_vault_error_json(ngx_http_request_t *r, const ngx_iv_code_t *ce,
     ngx_iv_json_bool(&j, "success", 0);
 
     ngx_iv_json_object(&j, "error");
-    ngx_iv_json_str(&j, "code", &ce->word);
+    ngx_iv_json_str(&j, "code", word);
     ngx_iv_json_str(&j, "message", message);
     ngx_iv_json_object_end(&j);
 

@@ -1,9 +1,9 @@
 /*
- * The request's body on its way into an upload: from the socket piece by
- * piece, from memory, or from the file somebody else had it written to.
+ * The request's body on its way into images: from the socket piece by piece,
+ * from memory, or from the file somebody else had it written to.
  *
- * Bytes are copied from nginx's body buffer into the upload's ring; there is
- * never more taken from the client than the ring has room for.
+ * Bytes are copied from nginx's body buffer to where they are wanted; there is
+ * never more taken from the client than there is room for.
  */
 
 #include "module/ngx_http_image_vault_module.h"
@@ -14,14 +14,13 @@
 
 typedef struct {
     ngx_chain_t     *in;            /* taken from nginx, not yet copied */
-    off_t            received;
     ngx_iv_job_t    *job;           /* reads a file's next piece */
     u_char          *pos;           /* in the job's piece */
     u_char          *last;
 
     unsigned         started:1;     /* nginx has called back */
     unsigned         shared:1;      /* the buffers are not ours to change */
-    unsigned         paused:1;      /* the upload has no room */
+    unsigned         paused:1;      /* there is no room */
     unsigned         reading:1;     /* the job is under way */
     unsigned         ended:1;       /* all is in, or the body is given up */
 } ngx_http_image_vault_body_t;
@@ -48,9 +47,6 @@ static void ngx_http_image_vault_body_pause(ngx_http_request_t *r,
     ngx_http_image_vault_body_t *b);
 static ngx_int_t ngx_http_image_vault_body_copy(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_body_t *b);
-static ngx_int_t ngx_http_image_vault_body_move(
-    ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_body_t *b,
-    u_char **pos, u_char *last);
 static ngx_int_t ngx_http_image_vault_body_file(ngx_http_request_t *r,
     ngx_http_image_vault_body_t *b, ngx_buf_t *buf);
 static void ngx_http_image_vault_piece_run(void *ctx, ngx_log_t *log);
@@ -204,7 +200,7 @@ ngx_http_image_vault_body_event(ngx_http_request_t *r)
     ctx = ngx_http_image_vault_find_ctx(r);
     b = ctx->body;
 
-    if (b->ended || ctx->upload == NULL) {
+    if (b->ended) {
         ngx_http_block_reading(r);
         return;
     }
@@ -298,10 +294,7 @@ ngx_http_image_vault_body_feed(ngx_http_request_t *r,
         }
 
         if (rc != NGX_OK) {
-            ngx_http_image_vault_body_fail(r, ctx, b, rc,
-                                           rc == NGX_IV_LENGTH_MISMATCH
-                                           ? "the body is longer than announced"
-                                           : "the body could not be read");
+            ngx_http_image_vault_body_fail(r, ctx, b, rc, NULL);
             return;
         }
 
@@ -328,16 +321,12 @@ ngx_http_image_vault_body_feed(ngx_http_request_t *r,
         }
     }
 
-    if (b->received != ctx->upload->params.size) {
-        ngx_http_image_vault_body_fail(r, ctx, b, NGX_IV_LENGTH_MISMATCH,
-                                       "the body is shorter than announced");
-        return;
-    }
-
-    /* the upload goes on by itself; the client may go */
+    /* it goes on by itself; the client may go */
 
     b->ended = 1;
     r->read_event_handler = ngx_http_block_reading;
+
+    ngx_http_image_vault_intake_end(ctx->intake);
 }
 
 
@@ -384,7 +373,8 @@ ngx_http_image_vault_body_copy(ngx_http_request_t *r,
         buf = b->in->buf;
 
         if (b->pos != b->last) {
-            rc = ngx_http_image_vault_body_move(ctx, b, &b->pos, b->last);
+            rc = ngx_http_image_vault_intake_feed(ctx->intake, &b->pos,
+                                                  b->last);
 
             if (rc != NGX_OK) {
                 return rc;
@@ -394,7 +384,8 @@ ngx_http_image_vault_body_copy(ngx_http_request_t *r,
         }
 
         if (ngx_buf_in_memory(buf)) {
-            rc = ngx_http_image_vault_body_move(ctx, b, &buf->pos, buf->last);
+            rc = ngx_http_image_vault_intake_feed(ctx->intake, &buf->pos,
+                                                  buf->last);
 
             if (rc != NGX_OK) {
                 return rc;
@@ -413,42 +404,9 @@ ngx_http_image_vault_body_copy(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
-ngx_http_image_vault_body_move(ngx_http_image_vault_ctx_t *ctx,
-    ngx_http_image_vault_body_t *b, u_char **pos, u_char *last)
-{
-    size_t   n;
-    u_char  *p;
-
-    while (*pos < last) {
-
-        if (b->received == ctx->upload->params.size) {
-            return NGX_IV_LENGTH_MISMATCH;
-        }
-
-        n = ngx_iv_upload_room(ctx->upload, &p);
-
-        if (n == 0) {
-            return NGX_AGAIN;
-        }
-
-        n = ngx_min(n, (size_t) (last - *pos));
-
-        ngx_memcpy(p, *pos, n);
-
-        *pos += n;
-        b->received += n;
-
-        ngx_iv_upload_filled(ctx->upload, n);
-    }
-
-    return NGX_OK;
-}
-
-
 /*
  * A piece is read by a thread into the job's own memory, as the job may
- * outlive both upload and request; so does its descriptor.
+ * outlive the request; so does its descriptor.
  */
 
 static ngx_int_t
@@ -549,7 +507,7 @@ ngx_http_image_vault_piece_done(ngx_iv_job_t *job)
 
     b->reading = 0;
 
-    if (b->ended || ctx->upload == NULL) {
+    if (b->ended) {
         return;
     }
 
@@ -628,8 +586,7 @@ ngx_http_image_vault_body_broken(ngx_http_request_t *r,
     {
         ngx_http_image_vault_body_cleanup(b);
 
-        ngx_iv_upload_abandon(ctx->upload);
-        ctx->upload = NULL;
+        ngx_http_image_vault_intake_abandon(ctx->intake);
         ctx->result = "aborted";
 
         ngx_http_finalize_request(r, NGX_HTTP_CLIENT_CLOSED_REQUEST);
@@ -652,7 +609,7 @@ ngx_http_image_vault_body_broken(ngx_http_request_t *r,
 }
 
 
-/* the answer follows from the upload's end, when all is undone */
+/* the answer follows when all is undone */
 
 static void
 ngx_http_image_vault_body_fail(ngx_http_request_t *r,
@@ -667,5 +624,5 @@ ngx_http_image_vault_body_fail(ngx_http_request_t *r,
 
     r->read_event_handler = ngx_http_block_reading;
 
-    ngx_iv_upload_fail(ctx->upload, code, why);
+    ngx_http_image_vault_intake_fail(ctx->intake, code, why);
 }

@@ -52,6 +52,9 @@ ngx_http_image_vault_handler(ngx_http_request_t *r)
     case NGX_HTTP_IMAGE_VAULT_API:
         return ngx_http_image_vault_api(r, ctx, lcf);
 
+    case NGX_HTTP_IMAGE_VAULT_ERROR:
+        return ngx_http_image_vault_error_page(r);
+
     default:
         return NGX_DECLINED;
     }

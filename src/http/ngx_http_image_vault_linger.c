@@ -32,7 +32,7 @@ ngx_http_image_vault_linger(ngx_http_request_t *r)
     ngx_pool_cleanup_t             *cln;
     ngx_http_image_vault_linger_t  *lg;
 
-    if (r->stream->in_closed || r->stream->skip_data) {
+    if (r->stream->in_closed) {
         return NGX_OK;
     }
 

@@ -12,6 +12,8 @@
 #define NGX_HTTP_IMAGE_VAULT_WEEK      604800   /* the longest life of a URL */
 #define NGX_HTTP_IMAGE_VAULT_INTERVAL  30000    /* image_vault_sweep, ms */
 #define NGX_HTTP_IMAGE_VAULT_STALE     900000
+#define NGX_HTTP_IMAGE_VAULT_BUFFERS   (128 * 1024 * 1024)
+#define NGX_HTTP_IMAGE_VAULT_FILES_MAX 1000     /* parts a form may have */
 
 
 /* …_value.c: "env:NAME", "env:NAME:-default", with `secret` also
@@ -55,6 +57,10 @@ char *ngx_http_image_vault_sweep(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_image_vault_set_complex(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_image_vault_max_size(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_image_vault_max_files(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_image_vault_buffers(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_image_vault_quota(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

@@ -325,6 +325,60 @@ ngx_http_image_vault_max_size(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
+ngx_http_image_vault_max_files(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_image_vault_loc_conf_t  *lcf = conf;
+
+    ngx_str_t  *value;
+
+    if (lcf->max_files != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    if (ngx_http_image_vault_values(cf, 0) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    return ngx_http_image_vault_number(cf, &value[1], 1,
+                                       NGX_HTTP_IMAGE_VAULT_FILES_MAX,
+                                       &lcf->max_files);
+}
+
+
+char *
+ngx_http_image_vault_buffers(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_image_vault_main_conf_t  *mcf = conf;
+
+    off_t       size;
+    ngx_str_t  *value;
+
+    if (mcf->buffers != NGX_CONF_UNSET_SIZE) {
+        return "is duplicate";
+    }
+
+    if (ngx_http_image_vault_values(cf, 0) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_http_image_vault_size(cf, &value[1], 1, NGX_MAX_SIZE_T_VALUE / 2,
+                                  &size)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    mcf->buffers = (size_t) size;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
 ngx_http_image_vault_quota(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_image_vault_loc_conf_t  *lcf = conf;

@@ -97,6 +97,10 @@ ngx_http_image_vault_endpoint_args(ngx_conf_t *cf,
         return ngx_http_image_vault_redirect_id(cf, lcf, &value[1]);
     }
 
+    if (lcf->endpoint == NGX_HTTP_IMAGE_VAULT_ERROR) {
+        return NGX_CONF_OK;
+    }
+
     if (ngx_http_image_vault_values(cf, 0) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
@@ -286,7 +290,9 @@ ngx_http_image_vault_own(ngx_conf_t *cf, ngx_http_image_vault_loc_conf_t *conf,
         return NGX_CONF_ERROR;
     }
 
-    if (conf->endpoint == NGX_HTTP_IMAGE_VAULT_REDIRECT) {
+    if (conf->endpoint == NGX_HTTP_IMAGE_VAULT_REDIRECT
+        || conf->endpoint == NGX_HTTP_IMAGE_VAULT_ERROR)
+    {
         return NGX_CONF_OK;
     }
 

@@ -19,6 +19,8 @@ static char *ngx_http_image_vault_merge_loc_conf(ngx_conf_t *cf, void *parent,
 static ngx_int_t ngx_http_image_vault_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_image_vault_init_pools(ngx_conf_t *cf,
     ngx_http_image_vault_main_conf_t *mcf);
+static ngx_int_t ngx_http_image_vault_check_buffers(ngx_conf_t *cf,
+    ngx_http_image_vault_main_conf_t *mcf);
 static void ngx_http_image_vault_init_storages(ngx_conf_t *cf,
     ngx_http_image_vault_main_conf_t *mcf);
 
@@ -70,6 +72,13 @@ static ngx_command_t  ngx_http_image_vault_commands[] = {
       0,
       NULL },
 
+    { ngx_string("image_vault_buffers"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_image_vault_buffers,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("image_vault_upload"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_image_vault_endpoint,
@@ -98,6 +107,13 @@ static ngx_command_t  ngx_http_image_vault_commands[] = {
       NGX_HTTP_IMAGE_VAULT_FILES,
       NULL },
 
+    { ngx_string("image_vault_error"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_image_vault_endpoint,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      NGX_HTTP_IMAGE_VAULT_ERROR,
+      NULL },
+
     { ngx_string("image_vault_owner"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_image_vault_set_complex,
@@ -122,6 +138,13 @@ static ngx_command_t  ngx_http_image_vault_commands[] = {
     { ngx_string("image_vault_max_size"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_image_vault_max_size,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("image_vault_max_files"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_image_vault_max_files,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -298,6 +321,7 @@ ngx_http_image_vault_create_main_conf(ngx_conf_t *cf)
 
     mcf->sweep.interval = NGX_CONF_UNSET_MSEC;
     mcf->sweep.stale = NGX_CONF_UNSET_MSEC;
+    mcf->buffers = NGX_CONF_UNSET_SIZE;
 
     if (ngx_array_init(&mcf->storages, cf->pool, 4,
                        sizeof(ngx_iv_storage_conf_t *))
@@ -323,6 +347,7 @@ ngx_http_image_vault_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(mcf->sweep.interval,
                              NGX_HTTP_IMAGE_VAULT_INTERVAL);
     ngx_conf_init_msec_value(mcf->sweep.stale, NGX_HTTP_IMAGE_VAULT_STALE);
+    ngx_conf_init_size_value(mcf->buffers, NGX_HTTP_IMAGE_VAULT_BUFFERS);
 
     /* the level all servers are merged with has no merge of its own */
 
@@ -359,6 +384,7 @@ ngx_http_image_vault_create_loc_conf(ngx_conf_t *cf)
     lcf->admin = NGX_CONF_UNSET_PTR;
     lcf->uploaded_from = NGX_CONF_UNSET_PTR;
     lcf->max_size = NGX_CONF_UNSET;
+    lcf->max_files = NGX_CONF_UNSET_UINT;
     lcf->quota.mode = (ngx_iv_quota_mode_e) NGX_CONF_UNSET;
     lcf->max_pixels = NGX_CONF_UNSET_UINT;
     lcf->types = NGX_CONF_UNSET_UINT;
@@ -384,6 +410,7 @@ ngx_http_image_vault_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->uploaded_from, prev->uploaded_from, NULL);
     ngx_conf_merge_off_value(conf->max_size, prev->max_size,
                              10 * 1024 * 1024);
+    ngx_conf_merge_uint_value(conf->max_files, prev->max_files, 10);
 
     if (conf->quota.mode == (ngx_iv_quota_mode_e) NGX_CONF_UNSET) {
         conf->quota = prev->quota;
@@ -410,6 +437,10 @@ ngx_http_image_vault_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                       conf->url_expiry, conf->url_window,
                       clcf->name.len ? "location" : "server",
                       clcf->name.len ? &clcf->name : &cscf->server_name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_image_vault_error_pages(cf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -451,6 +482,10 @@ ngx_http_image_vault_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    if (ngx_http_image_vault_check_buffers(cf, mcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_http_image_vault_init_storages(cf, mcf);
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
@@ -461,6 +496,13 @@ ngx_http_image_vault_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_image_vault_files;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_image_vault_error_early;
 
     return ngx_http_image_vault_filter_init(cf);
 }
@@ -485,6 +527,35 @@ ngx_http_image_vault_init_pools(ngx_conf_t *cf,
 
         *pools[i] = ngx_thread_pool_add(cf, NULL);
         if (*pools[i] == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* a body of unknown length takes two parts at most: they must fit */
+
+static ngx_int_t
+ngx_http_image_vault_check_buffers(ngx_conf_t *cf,
+    ngx_http_image_vault_main_conf_t *mcf)
+{
+    ngx_uint_t               i;
+    ngx_iv_storage_conf_t  **storages;
+
+    storages = mcf->storages.elts;
+
+    for (i = 0; i < mcf->storages.nelts; i++) {
+
+        if (storages[i]->type == NGX_IV_STORAGE_S3
+            && storages[i]->part_size > mcf->buffers / 2)
+        {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"image_vault_buffers\" of %uz cannot hold two "
+                          "parts of \"part_size\" %uz of "
+                          "\"image_vault_storage %V\"", mcf->buffers,
+                          storages[i]->part_size, &storages[i]->name);
             return NGX_ERROR;
         }
     }
@@ -599,6 +670,11 @@ ngx_http_image_vault_init_worker(ngx_cycle_t *cycle,
 
     worker->env.files = &worker->hash;
     worker->env.zone = mcf->zone;
+
+    worker->room = ngx_iv_room_create(cycle->pool, mcf->buffers, cycle->log);
+    if (worker->room == NULL) {
+        return NGX_ERROR;
+    }
 
     worker->metadata = ngx_iv_metadata_create(cycle, &mcf->metadata, mcf->zone,
                                               &worker->read, &worker->write);

@@ -30,7 +30,8 @@ typedef enum {
     NGX_HTTP_IMAGE_VAULT_UPLOAD,
     NGX_HTTP_IMAGE_VAULT_REDIRECT,
     NGX_HTTP_IMAGE_VAULT_API,
-    NGX_HTTP_IMAGE_VAULT_FILES
+    NGX_HTTP_IMAGE_VAULT_FILES,
+    NGX_HTTP_IMAGE_VAULT_ERROR
 } ngx_http_image_vault_endpoint_e;
 
 
@@ -47,6 +48,7 @@ typedef struct {
     ngx_thread_pool_t      *read_pool;
     ngx_thread_pool_t      *write_pool;
     ngx_thread_pool_t      *hash_pool;
+    size_t                  buffers;        /* image_vault_buffers */
     ngx_iv_sweep_conf_t     sweep;          /* off: interval 0, stale stays */
     ngx_uint_t              used;           /* an endpoint stands somewhere */
     ngx_str_t               used_by;        /* the first one's directive, */
@@ -71,6 +73,7 @@ typedef struct {
     ngx_http_complex_value_t  *admin;
     ngx_http_complex_value_t  *uploaded_from;   /* NULL: $remote_addr */
     off_t                   max_size;
+    ngx_uint_t              max_files;
     ngx_iv_quota_t          quota;          /* mode …_UNSET_UINT until merged */
     ngx_uint_t              max_pixels;
     ngx_uint_t              types;          /* NGX_IV_IMAGE_* */
@@ -93,10 +96,13 @@ typedef struct {
     ngx_iv_metadata_t      *metadata;
     ngx_iv_storage_t      **storages;       /* in the order of conf->storages */
     ngx_iv_storage_env_t    env;
+    ngx_iv_room_t          *room;           /* bodies of unknown length */
 } ngx_http_image_vault_worker_t;
 
 extern ngx_http_image_vault_worker_t  *ngx_http_image_vault_worker;
 
+
+typedef struct ngx_http_image_vault_intake_s  ngx_http_image_vault_intake_t;
 
 /* state of one request; survives internal redirects (found again through a
  * pool cleanup, as r->ctx is cleared) */
@@ -114,7 +120,7 @@ typedef struct {
     ngx_str_t               url;
     ngx_msec_t              metadata_time;  /* NGX_TIMER_INFINITE: none */
     ngx_msec_t              storage_time;
-    ngx_iv_upload_t        *upload;         /* of a request that is uploading */
+    ngx_http_image_vault_intake_t  *intake; /* of a request that is uploading */
     void                   *body;           /* ngx_http_image_vault_body_t */
 
     /* of image_vault_files: the URI whose link was found valid */
@@ -182,6 +188,14 @@ typedef enum {
 ngx_int_t ngx_http_image_vault_image(ngx_http_request_t *r,
     ngx_http_image_vault_show_e how);
 
+/* …_error_page.c: image_vault_error */
+ngx_int_t ngx_http_image_vault_error_page(ngx_http_request_t *r);
+/* the same as a preaccess phase handler */
+ngx_int_t ngx_http_image_vault_error_early(ngx_http_request_t *r);
+/* when a level is merged: error_page with "=" keeps the status where it leads
+ * to an image_vault_error.  NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_error_pages(ngx_conf_t *cf);
+
 /* …_document.c: ImageMetadata, and the parts other answers share */
 void ngx_http_image_vault_metadata_json(ngx_iv_json_t *j, const char *key,
     const ngx_iv_document_t *doc);
@@ -210,6 +224,18 @@ ngx_int_t ngx_http_image_vault_error(ngx_http_request_t *r, ngx_int_t code,
 /* the same with a message of its own for the client */
 ngx_int_t ngx_http_image_vault_refuse(ngx_http_request_t *r, ngx_int_t code,
     const char *detail, const ngx_str_t *message);
+/* all of it but the body: the log line, the result, what becomes of the
+ * client's body, Retry-After.  NGX_OK, or what a content handler returns */
+ngx_int_t ngx_http_image_vault_begin_error(ngx_http_request_t *r,
+    ngx_int_t code, const char *detail);
+/* an unread body is drained or lingered for.  NGX_OK or an HTTP status */
+ngx_int_t ngx_http_image_vault_drop_body(ngx_http_request_t *r);
+/* NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_retry_after(ngx_http_request_t *r,
+    ngx_uint_t seconds);
+/* {"success":false,"error":…}; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_error_json(ngx_http_request_t *r,
+    const ngx_str_t *word, const ngx_str_t *message, ngx_str_t *json);
 /* 405 with Allow */
 ngx_int_t ngx_http_image_vault_not_allowed(ngx_http_request_t *r,
     const char *allow);
@@ -234,15 +260,29 @@ ngx_int_t ngx_http_image_vault_linger(ngx_http_request_t *r);
 /* …_filter.c: header filter (nosniff, Referrer-Policy, Vary, files' type) */
 ngx_int_t ngx_http_image_vault_filter_init(ngx_conf_t *cf);
 
-/* …_body.c: feeds the request's body to ctx->upload from wherever it is: the
+/* …_intake.c: what an upload request makes of its body */
+/* bytes of the body: NGX_OK: all are taken; NGX_AGAIN: there is no room, *pos
+ * tells, ngx_http_image_vault_body_more() follows; else a code, the reason is
+ * known already */
+ngx_int_t ngx_http_image_vault_intake_feed(ngx_http_image_vault_intake_t *it,
+    u_char **pos, u_char *last);
+/* all bytes were in */
+void ngx_http_image_vault_intake_end(ngx_http_image_vault_intake_t *it);
+/* the body broke off, or is refused: undo, then answer `code` */
+void ngx_http_image_vault_intake_fail(ngx_http_image_vault_intake_t *it,
+    ngx_int_t code, const char *why);
+/* the client is gone */
+void ngx_http_image_vault_intake_abandon(ngx_http_image_vault_intake_t *it);
+
+/* …_body.c: feeds the request's body to ctx->intake from wherever it is: the
  * socket (unbuffered), memory, or a file (read in a thread).  Starts reading;
  * NGX_DONE, or an HTTP status / NGX_ERROR before anything was begun */
 ngx_int_t ngx_http_image_vault_body_start(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
-/* the upload has room again */
+/* there is room again */
 void ngx_http_image_vault_body_more(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
-/* the upload is over: stop reading, restore the request's handlers */
+/* the intake is over: stop reading, restore the request's handlers */
 void ngx_http_image_vault_body_stop(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
 /* after a failed read: 1: the client is gone; 0: it can still be answered */
