@@ -503,9 +503,7 @@ ngx_iv_metadata_result(ngx_iv_metadata_op_t *op, ngx_iv_mongo_call_t *call)
         return ngx_iv_document_copy(op->pool, op->document, &call->document);
     }
 
-    if (call->kind == NGX_IV_MONGO_SWEEP_FIRST
-        || call->kind == NGX_IV_MONGO_SWEEP_SECOND)
-    {
+    if (call->nrefs) {
         return ngx_iv_metadata_result_refs(op, call);
     }
 
@@ -525,10 +523,6 @@ ngx_iv_metadata_result_refs(ngx_iv_metadata_op_t *op,
 {
     ngx_uint_t              i;
     ngx_iv_metadata_ref_t  *ref;
-
-    if (call->nrefs == 0) {
-        return NGX_OK;
-    }
 
     op->refs = ngx_palloc(op->pool,
                           call->nrefs * sizeof(ngx_iv_metadata_ref_t));

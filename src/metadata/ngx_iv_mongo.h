@@ -31,6 +31,8 @@ typedef enum {
     NGX_IV_MONGO_SWEEP_STALE,
     NGX_IV_MONGO_OBJECT_DELETED,
     NGX_IV_MONGO_REMOVE,
+    NGX_IV_MONGO_DELETE,
+    NGX_IV_MONGO_SWEEP_EXPIRED,
     NGX_IV_MONGO_MULTIPART,
     NGX_IV_MONGO_QUOTA_RESERVE,
     NGX_IV_MONGO_QUOTA_SETTLE,
@@ -60,7 +62,8 @@ typedef struct {
     u_char                  after_id[NGX_IV_ID_LEN];
     int64_t                 after;      /* 0: from the beginning */
     ngx_str_t               upload_id;
-    ngx_str_t               owner;      /* quota, requests */
+    ngx_str_t               owner;      /* quota, requests; delete: whose it
+                                           must be, empty: anybody's */
     ngx_str_t               key;        /* requests */
     int64_t                 already;
     int64_t                 size;

@@ -3,7 +3,10 @@
  *
  * ngx_iv_mongo.c         connection, options, what an error means
  * ngx_iv_mongo_calls.c   the calls, one function for each kind
- * ngx_iv_quota.c         … on user documents; _quota_pending.c: the sweep's
+ * ngx_iv_quota.c         … on user documents; _quota_pending.c: the sweep's;
+ *                        _quota_intent.c: what deletes note there
+ * ngx_iv_delete.c        deletes and expiries
+ * ngx_iv_direct.c        tickets for direct uploads
  * ngx_iv_request_record.c  … on repeated requests
  */
 
@@ -19,6 +22,10 @@
 #define NGX_IV_MONGO_STATE      "image_vault_state"
 #define NGX_IV_MONGO_USERS      "users"
 #define NGX_IV_MONGO_REQUESTS   "image_vault_requests"
+
+/* a user's entry for an image, as a path in expressions */
+#define NGX_IV_QUOTA_ENTRY      "$storageQuota.pending."
+#define NGX_IV_QUOTA_NAME       (sizeof(NGX_IV_QUOTA_ENTRY) + 2 * NGX_IV_ID_LEN)
 
 /* of one process's pool of connections: whose a running request is */
 #define NGX_IV_MONGO_TOKEN      12
@@ -62,6 +69,8 @@ void ngx_iv_mongo_refs(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_sweep_stale(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_remove(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_indexes(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_delete(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_sweep_expired(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_quota_reserve(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_quota_settle(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_quota_release(ngx_iv_mongo_ctx_t *ctx);
@@ -71,11 +80,44 @@ void ngx_iv_mongo_request_alive(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_request_end(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_request_free(ngx_iv_mongo_ctx_t *ctx);
 
-/* drops the entry of image `id`; give: what it held is given back.  Documents
- * changed, or NGX_ERROR */
+/* drops the number in the entry of image `id`; give: what it held is given
+ * back.  Documents changed, or NGX_ERROR */
 int64_t ngx_iv_mongo_quota_drop(ngx_iv_mongo_ctx_t *ctx,
     mongoc_collection_t *users, const bson_value_t *owner,
     const u_char id[NGX_IV_ID_LEN], ngx_uint_t give);
+/* the same for what `filter` matches; entry: its path; amount: the path of what
+ * is given back, or NULL */
+int64_t ngx_iv_mongo_quota_take(ngx_iv_mongo_ctx_t *ctx,
+    mongoc_collection_t *users, const bson_t *filter, const char *entry,
+    const char *amount);
+/* the path "$storageQuota.pending.<hex>", from its second byte on a name; buf:
+ * NGX_IV_QUOTA_NAME bytes */
+void ngx_iv_mongo_quota_name(char *buf, const u_char *id);
+
+
+/* ngx_iv_quota_intent.c */
+
+/* notes that `n` bytes of image `id` are going to be given back; *intent: the
+ * note's name, also of one that was there already.  NGX_OK; NGX_DECLINED: the
+ * owner's bytes are not counted; NGX_ERROR: the call has failed */
+ngx_int_t ngx_iv_mongo_intent_note(ngx_iv_mongo_ctx_t *ctx,
+    const bson_value_t *owner, const u_char id[NGX_IV_ID_LEN], int64_t n,
+    bson_oid_t *intent);
+/* drops that very note; give: carries it out.  Documents changed, NGX_ERROR */
+int64_t ngx_iv_mongo_intent_drop(ngx_iv_mongo_ctx_t *ctx,
+    const bson_value_t *owner, const u_char id[NGX_IV_ID_LEN],
+    const bson_oid_t *intent, ngx_uint_t give);
+/* of the call's image, which is deleted: carries out its delete's note, drops
+ * those of others.  Documents changed or NGX_ERROR */
+int64_t ngx_iv_mongo_intent_release(ngx_iv_mongo_ctx_t *ctx);
+/* a note that the sweep has found: the same, or drops it if it was never
+ * followed by a delete.  Notes dropped or NGX_ERROR */
+int64_t ngx_iv_mongo_intent_sweep(ngx_iv_mongo_ctx_t *ctx,
+    mongoc_collection_t *images, const bson_value_t *owner,
+    const u_char id[NGX_IV_ID_LEN], const bson_iter_t *entry);
+
+/* the filter of an image that can be deleted */
+bson_t *ngx_iv_mongo_deletable(const u_char id[NGX_IV_ID_LEN]);
 
 
 #endif

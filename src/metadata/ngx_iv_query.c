@@ -81,6 +81,20 @@ ngx_iv_query_filter(const ngx_iv_mongo_call_t *call)
                           "updatedAt", "{", "$type", BCON_UTF8("date"), "}");
         return ngx_iv_query_older(filter, "$updatedAt", call->ttl);
 
+    case NGX_IV_MONGO_SWEEP_EXPIRED:
+        return BCON_NEW("status", "{", "$in", "[",
+                            BCON_UTF8("ready"), BCON_UTF8("processing"),
+                        "]", "}",
+                        "r2Key", "{", "$type", BCON_UTF8("string"), "}",
+                        "storage", "{", "$type", BCON_UTF8("string"), "}",
+                        "access.expiresAt", "{",
+                            "$type", BCON_UTF8("date"),
+                        "}",
+                        "$expr", "{", "$lte", "[",
+                            BCON_UTF8("$access.expiresAt"),
+                            BCON_UTF8("$$NOW"),
+                        "]", "}");
+
     case NGX_IV_MONGO_SWEEP_FIRST:
         filter = BCON_NEW("status", BCON_UTF8("error"),
                           "r2Key", "{", "$type", BCON_UTF8("string"), "}",
@@ -169,10 +183,13 @@ ngx_iv_query_after(bson_t *filter, const ngx_iv_mongo_call_t *call)
 bson_t *
 ngx_iv_query_list(const ngx_iv_mongo_call_t *call)
 {
+    const char  *by;
+
+    by = (call->kind == NGX_IV_MONGO_SWEEP_EXPIRED) ? "access.expiresAt"
+                                                    : "deletedAt";
+
     return BCON_NEW("limit", BCON_INT64((int64_t) call->limit),
-                    "sort", "{",
-                        "deletedAt", BCON_INT32(1), "_id", BCON_INT32(1),
-                    "}",
+                    "sort", "{", by, BCON_INT32(1), "_id", BCON_INT32(1), "}",
                     "projection", "{",
                         "r2Key", BCON_INT32(1),
                         "storage", BCON_INT32(1),

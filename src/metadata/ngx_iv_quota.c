@@ -2,9 +2,10 @@
  * Quota: what an owner's document says of the bytes in use.
  *
  * `used` counts what is stored and what is on its way; `pending.<image>` says
- * how much of it an upload holds.  Every change is one update filtered by that
- * entry, so that a repetition finds it changed already, and whatever is killed
- * leaves an entry by which the sweep can tell what to do.
+ * how much of it an upload holds (a number), or a delete is about to give back
+ * (a document: ngx_iv_quota_intent.c).  Every change is one update filtered by
+ * that entry, so that a repetition finds it changed already, and whatever is
+ * killed leaves an entry by which the sweep can tell what to do.
  *
  * A document that has no `used` gets the sum of the owner's ready images, by an
  * update that does nothing if another was quicker.  That is exact: no image
@@ -17,10 +18,6 @@
 
 
 #define NGX_IV_QUOTA_TRIES  8
-
-#define NGX_IV_QUOTA_PENDING  "storageQuota.pending."
-#define NGX_IV_QUOTA_NAME                                                     \
-    (sizeof("$" NGX_IV_QUOTA_PENDING) + 2 * NGX_IV_ID_LEN)
 
 
 /* what the document says */
@@ -49,7 +46,6 @@ static ngx_int_t ngx_iv_quota_create(ngx_iv_mongo_ctx_t *ctx);
 static ngx_int_t ngx_iv_quota_complete(ngx_iv_mongo_ctx_t *ctx,
     const ngx_iv_quota_state_t *state);
 static ngx_int_t ngx_iv_quota_sum(ngx_iv_mongo_ctx_t *ctx, int64_t *sum);
-static void ngx_iv_quota_name(char *buf, const u_char *id);
 static int64_t ngx_iv_quota_drop_own(ngx_iv_mongo_ctx_t *ctx,
     ngx_uint_t give);
 
@@ -99,7 +95,7 @@ ngx_iv_quota_try(ngx_iv_mongo_ctx_t *ctx)
 
     call = ctx->call;
 
-    ngx_iv_quota_name(name, call->id);
+    ngx_iv_mongo_quota_name(name, call->id);
 
     filter = ngx_iv_quota_filter(call, name + 1);
     if (filter == NULL) {
@@ -323,7 +319,7 @@ ngx_iv_quota_parse(ngx_iv_mongo_call_t *call, const bson_t *b,
 
     ngx_memzero(state, sizeof(ngx_iv_quota_state_t));
 
-    ngx_iv_quota_name(name, call->id);
+    ngx_iv_mongo_quota_name(name, call->id);
 
     state->has_used = ngx_iv_quota_number(b, "storageQuota.used",
                                           &state->used);
@@ -575,16 +571,12 @@ ngx_iv_quota_sum(ngx_iv_mongo_ctx_t *ctx, int64_t *sum)
 }
 
 
-/* "$storageQuota.pending.<hex>": a path in expressions, from its second byte on
- * a name */
-
-static void
-ngx_iv_quota_name(char *buf, const u_char *id)
+void
+ngx_iv_mongo_quota_name(char *buf, const u_char *id)
 {
     u_char  *p;
 
-    p = ngx_cpymem(buf, "$" NGX_IV_QUOTA_PENDING,
-                   sizeof("$" NGX_IV_QUOTA_PENDING) - 1);
+    p = ngx_cpymem(buf, NGX_IV_QUOTA_ENTRY, sizeof(NGX_IV_QUOTA_ENTRY) - 1);
     p = ngx_iv_hex(p, id, NGX_IV_ID_LEN);
     *p = '\0';
 }
@@ -599,10 +591,23 @@ ngx_iv_mongo_quota_settle(ngx_iv_mongo_ctx_t *ctx)
 }
 
 
+/*
+ * The image has failed or was deleted.  What its upload holds is given back; or
+ * else what its delete has noted, if it is the delete that was carried out.
+ */
+
 void
 ngx_iv_mongo_quota_release(ngx_iv_mongo_ctx_t *ctx)
 {
-    if (ngx_iv_quota_drop_own(ctx, 1) > 0) {
+    int64_t  n;
+
+    n = ngx_iv_quota_drop_own(ctx, 1);
+
+    if (n == 0) {
+        n = ngx_iv_mongo_intent_release(ctx);
+    }
+
+    if (n > 0) {
         ctx->call->count = 1;
     }
 }
@@ -634,38 +639,61 @@ ngx_iv_quota_drop_own(ngx_iv_mongo_ctx_t *ctx, ngx_uint_t give)
 }
 
 
-/*
- * An empty `pending` is removed: the sparse index shall hold only owners with
- * uploads under way.
- */
-
 int64_t
 ngx_iv_mongo_quota_drop(ngx_iv_mongo_ctx_t *ctx, mongoc_collection_t *users,
     const bson_value_t *owner, const u_char id[NGX_IV_ID_LEN],
     ngx_uint_t give)
 {
-    bool           ok;
-    char           name[NGX_IV_QUOTA_NAME];
-    bson_t        *filter, *update, empty, used, reply;
-    int64_t        n;
-    bson_error_t   error;
+    char      name[NGX_IV_QUOTA_NAME];
+    bson_t   *filter;
+    int64_t   n;
 
-    ngx_iv_quota_name(name, id);
+    ngx_iv_mongo_quota_name(name, id);
 
     filter = bson_new();
     (void) bson_append_value(filter, "_id", -1, owner);
     BCON_APPEND(filter, name + 1, "{", "$type", BCON_UTF8("number"), "}");
 
+    n = ngx_iv_mongo_quota_take(ctx, users, filter, name, give ? name : NULL);
+
+    bson_destroy(filter);
+
+    return n;
+}
+
+
+/*
+ * An empty `pending` is removed: the sparse index shall hold only owners with
+ * something under way.
+ */
+
+int64_t
+ngx_iv_mongo_quota_take(ngx_iv_mongo_ctx_t *ctx, mongoc_collection_t *users,
+    const bson_t *filter, const char *entry, const char *amount)
+{
+    bool           ok;
+    bson_t        *update, empty, used, reply;
+    int64_t        n;
+    bson_error_t   error;
+
     bson_init(&empty);
     bson_init(&used);
 
-    if (give) {
-        BCON_APPEND(&used, "storageQuota.used", "{", "$max", "[",
-                               BCON_INT64(0),
-                               "{", "$subtract", "[",
-                                   BCON_UTF8("$storageQuota.used"),
-                                   BCON_UTF8(name),
+    if (amount) {
+
+        /* where `used` was taken away it stays away: it is counted anew */
+
+        BCON_APPEND(&used, "storageQuota.used", "{", "$cond", "[",
+                               "{", "$isNumber",
+                                   BCON_UTF8("$storageQuota.used"), "}",
+                               "{", "$max", "[",
+                                   BCON_INT64(0),
+                                   "{", "$subtract", "[",
+                                       BCON_UTF8("$storageQuota.used"),
+                                       BCON_UTF8(amount),
+                                   "]", "}",
                                "]", "}",
+                               BCON_UTF8("$storageQuota.used"),
                            "]", "}");
     } else {
         BCON_APPEND(&used,
@@ -673,7 +701,7 @@ ngx_iv_mongo_quota_drop(ngx_iv_mongo_ctx_t *ctx, mongoc_collection_t *users,
     }
 
     update = BCON_NEW("0", "{", "$set", BCON_DOCUMENT(&used), "}",
-                      "1", "{", "$unset", BCON_UTF8(name + 1), "}",
+                      "1", "{", "$unset", BCON_UTF8(entry + 1), "}",
                       "2", "{", "$set", "{",
                           "storageQuota.pending", "{", "$cond", "[",
                               "{", "$eq", "[",
@@ -694,7 +722,6 @@ ngx_iv_mongo_quota_drop(ngx_iv_mongo_ctx_t *ctx, mongoc_collection_t *users,
     bson_destroy(update);
     bson_destroy(&used);
     bson_destroy(&empty);
-    bson_destroy(filter);
 
     return n;
 }

@@ -110,6 +110,18 @@ ngx_iv_quota_owner(ngx_iv_mongo_ctx_t *ctx, mongoc_collection_t *images,
             continue;
         }
 
+        if (BSON_ITER_HOLDS_DOCUMENT(&entry)) {
+
+            n = ngx_iv_mongo_intent_sweep(ctx, images, bson_iter_value(&owner),
+                                          id, &entry);
+            if (n == NGX_ERROR) {
+                return;
+            }
+
+            ctx->call->count += (ngx_uint_t) n;
+            continue;
+        }
+
         if (ngx_iv_quota_action(ctx, images, id, &action) != NGX_OK) {
             return;
         }

@@ -4,7 +4,8 @@
  *
  * sources: src/metadata/ngx_iv_mongo.c src/metadata/ngx_iv_mongo_calls.c
  *     src/metadata/ngx_iv_query.c src/metadata/ngx_iv_quota.c
- *     src/metadata/ngx_iv_quota_pending.c
+ *     src/metadata/ngx_iv_quota_pending.c src/metadata/ngx_iv_quota_intent.c
+ *     src/metadata/ngx_iv_delete.c
  *     src/metadata/ngx_iv_request_record.c src/base/ngx_iv_code.c
  *     src/metadata/ngx_iv_document.c src/metadata/ngx_iv_document_parse.c
  *     src/base/ngx_iv_str.c
