@@ -2,6 +2,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "metadata/ngx_iv_metadata_direct.h"
 #include "sweep/ngx_iv_sweep.h"
 
 
@@ -14,6 +15,7 @@
 
 typedef enum {
     NGX_IV_SWEEP_STALE = 0,
+    NGX_IV_SWEEP_EXPIRED,
     NGX_IV_SWEEP_FIRST,
     NGX_IV_SWEEP_SECOND,
     NGX_IV_SWEEP_QUOTA,
@@ -47,6 +49,7 @@ typedef struct {
     ngx_iv_metadata_op_t   *op;
     ngx_msec_t              leased;
     ngx_uint_t              stale;
+    ngx_uint_t              expired;
     ngx_uint_t              deleted;
     ngx_uint_t              removed;
 
@@ -80,6 +83,7 @@ static void ngx_iv_sweep_lease(ngx_iv_sweep_t *sweep);
 static void ngx_iv_sweep_leased(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep);
 static void ngx_iv_sweep_stale_done(ngx_iv_metadata_op_t *op);
+static void ngx_iv_sweep_expired_done(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_listed(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_quota_done(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_fill(ngx_iv_sweep_t *sweep);
@@ -201,6 +205,7 @@ ngx_iv_sweep_timer(ngx_event_t *ev)
 
     sweep->step = NGX_IV_SWEEP_STALE;
     sweep->stale = 0;
+    sweep->expired = 0;
     sweep->deleted = 0;
     sweep->removed = 0;
     sweep->held = 0;
@@ -338,6 +343,11 @@ ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep)
                                     NGX_IV_SWEEP_BATCH);
         break;
 
+    case NGX_IV_SWEEP_EXPIRED:
+        sweep->op->handler = ngx_iv_sweep_expired_done;
+        ngx_iv_metadata_sweep_expired(sweep->op, NGX_IV_SWEEP_BATCH);
+        break;
+
     case NGX_IV_SWEEP_FIRST:
         ngx_iv_metadata_sweep_first(sweep->op, after, NGX_IV_SWEEP_BATCH);
         break;
@@ -371,6 +381,30 @@ ngx_iv_sweep_stale_done(ngx_iv_metadata_op_t *op)
         ngx_iv_zone_add(sweep->zone, NGX_IV_COUNT_SWEPT, op->count);
 
         if (op->count < NGX_IV_SWEEP_BATCH) {
+            sweep->step = NGX_IV_SWEEP_EXPIRED;
+        }
+    }
+
+    ngx_post_event(&sweep->next, &ngx_posted_events);
+}
+
+
+/* a call does as many as it has time for */
+
+static void
+ngx_iv_sweep_expired_done(ngx_iv_metadata_op_t *op)
+{
+    ngx_iv_sweep_t  *sweep;
+
+    sweep = op->data;
+
+    if (op->code != NGX_OK) {
+        sweep->step = NGX_IV_SWEEP_END;
+
+    } else {
+        sweep->expired += op->count;
+
+        if (op->count == 0) {
             sweep->step = NGX_IV_SWEEP_FIRST;
         }
     }
@@ -709,10 +743,11 @@ ngx_iv_sweep_end(ngx_iv_sweep_t *sweep)
         ngx_iv_zone_add(sweep->zone, NGX_IV_COUNT_SWEEPS, 1);
     }
 
-    if (sweep->stale || sweep->deleted || sweep->removed) {
+    if (sweep->stale || sweep->expired || sweep->deleted || sweep->removed) {
         ngx_log_error(NGX_LOG_NOTICE, sweep->log, 0,
-                      "sweep: %ui broken uploads ended, %ui objects deleted, "
-                      "%ui documents removed", sweep->stale, sweep->deleted,
+                      "sweep: %ui broken uploads ended, %ui images expired, "
+                      "%ui objects deleted, %ui documents removed",
+                      sweep->stale, sweep->expired, sweep->deleted,
                       sweep->removed);
     }
 
