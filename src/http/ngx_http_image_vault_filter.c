@@ -61,6 +61,15 @@ ngx_http_image_vault_header_filter(ngx_http_request_t *r)
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_image_vault_module);
 
     if (lcf->endpoint == NGX_HTTP_IMAGE_VAULT_NONE) {
+
+        /* it may be the page of an error in a location of ours */
+
+        if (r->error_page && r == r->main
+            && ngx_http_image_vault_cors_filter(r, lcf) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
         return ngx_http_next_header_filter(r);
     }
 
@@ -86,6 +95,10 @@ ngx_http_image_vault_header_filter(ngx_http_request_t *r)
         if (ngx_http_image_vault_add_header(r, h->name, &h->value) != NGX_OK) {
             return NGX_ERROR;
         }
+    }
+
+    if (ngx_http_image_vault_cors_filter(r, lcf) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     return ngx_http_next_header_filter(r);

@@ -223,7 +223,9 @@ ngx_http_image_vault_same_site(ngx_http_request_t *r)
            && ngx_strncasecmp(site->data, (u_char *) "same-origin", site->len)
               == 0;
 
-    if (!ngx_http_image_vault_own_origin(r, origin, same)) {
+    if (!ngx_http_image_vault_own_origin(r, origin, same)
+        && !ngx_http_image_vault_cors_listed(r, origin))
+    {
         return NGX_IV_FORBIDDEN;
     }
 

@@ -89,6 +89,12 @@ char *ngx_http_image_vault_key_directive(ngx_conf_t *cf, ngx_command_t *cmd,
 /* "images" */
 ngx_array_t *ngx_http_image_vault_key_default(ngx_conf_t *cf);
 
+/* …_origins.c: directive handlers */
+char *ngx_http_image_vault_cors(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_image_vault_cors_max_age(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
 /* …_variables.c */
 ngx_int_t ngx_http_image_vault_add_variables(ngx_conf_t *cf);
 

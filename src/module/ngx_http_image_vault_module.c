@@ -191,6 +191,20 @@ static ngx_command_t  ngx_http_image_vault_commands[] = {
       offsetof(ngx_http_image_vault_loc_conf_t, url_window),
       NULL },
 
+    { ngx_string("image_vault_cors"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_image_vault_cors,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("image_vault_cors_max_age"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_image_vault_cors_max_age,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -391,6 +405,8 @@ ngx_http_image_vault_create_loc_conf(ngx_conf_t *cf)
     lcf->key = NGX_CONF_UNSET_PTR;
     lcf->url_expiry = NGX_CONF_UNSET;
     lcf->url_window = NGX_CONF_UNSET;
+    lcf->cors = NGX_CONF_UNSET_PTR;
+    lcf->cors_max_age = NGX_CONF_UNSET;
 
     return lcf;
 }
@@ -425,6 +441,8 @@ ngx_http_image_vault_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->key, prev->key, NULL);
     ngx_conf_merge_sec_value(conf->url_expiry, prev->url_expiry, 3600);
     ngx_conf_merge_sec_value(conf->url_window, prev->url_window, 300);
+    ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
+    ngx_conf_merge_sec_value(conf->cors_max_age, prev->cors_max_age, 3600);
 
     if (conf->url_expiry + conf->url_window > NGX_HTTP_IMAGE_VAULT_WEEK) {
         clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
@@ -496,6 +514,15 @@ ngx_http_image_vault_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_image_vault_files;
+
+    /* before those of nginx's own that limit requests */
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_image_vault_preflight;
 
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
     if (h == NULL) {

@@ -17,6 +17,7 @@
 #include "base/ngx_iv_code.h"
 #include "base/ngx_iv_str.h"
 #include "base/ngx_iv_thread.h"
+#include "formats/ngx_iv_cors.h"
 #include "formats/ngx_iv_json.h"
 #include "shm/ngx_iv_zone.h"
 #include "metadata/ngx_iv_metadata.h"
@@ -33,6 +34,15 @@ typedef enum {
     NGX_HTTP_IMAGE_VAULT_FILES,
     NGX_HTTP_IMAGE_VAULT_ERROR
 } ngx_http_image_vault_endpoint_e;
+
+
+/* image_vault_cors */
+typedef struct {
+    ngx_array_t             patterns;       /* ngx_iv_origin_pattern_t */
+    ngx_array_t             regexes;        /* ngx_regex_t *, anchored */
+    unsigned                any:1;          /* "*" */
+    unsigned                credentials:1;
+} ngx_http_image_vault_cors_t;
 
 
 /* one segment of image_vault_key */
@@ -80,6 +90,8 @@ typedef struct {
     ngx_array_t            *key;            /* segments before the file name */
     time_t                  url_expiry;
     time_t                  url_window;
+    ngx_http_image_vault_cors_t  *cors;     /* NULL: off */
+    time_t                  cors_max_age;
 
     off_t                   body_size;      /* client_max_body_size as merged */
     unsigned                body_set:1;     /* … and it holds here */
@@ -111,6 +123,7 @@ typedef struct {
     unsigned                owner_known:1;
     unsigned                admin:1;
     unsigned                id_known:1;
+    unsigned                cors_known:1;
     u_char                  id[NGX_IV_ID_LEN];
     ngx_str_t               id_text;        /* 24 lower-case digits */
     ngx_int_t               code;           /* NGX_OK or NGX_IV_* */
@@ -122,6 +135,8 @@ typedef struct {
     ngx_msec_t              storage_time;
     ngx_http_image_vault_intake_t  *intake; /* of a request that is uploading */
     void                   *body;           /* ngx_http_image_vault_body_t */
+    /* of the location that a cross-origin request went to, for error pages */
+    ngx_http_image_vault_cors_t    *cors;
 
     /* of image_vault_files: the URI whose link was found valid */
     ngx_str_t               link_uri;
@@ -164,7 +179,8 @@ ngx_int_t ngx_http_image_vault_handler(ngx_http_request_t *r);
  * rewrite may have asked before the access phase knew who it is. */
 ngx_int_t ngx_http_image_vault_identity(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
-/* cross-site check of a state-changing request.  NGX_OK or NGX_IV_FORBIDDEN */
+/* cross-site check of a state-changing request: its origin is our own, or one
+ * that image_vault_cors lists ("*" lists none).  NGX_OK or NGX_IV_FORBIDDEN */
 ngx_int_t ngx_http_image_vault_same_site(ngx_http_request_t *r);
 /* ids of 24 hex digits in lower case, in place: they are ObjectIds */
 void ngx_http_image_vault_fold_owner(ngx_str_t *owner);
@@ -259,6 +275,20 @@ ngx_int_t ngx_http_image_vault_linger(ngx_http_request_t *r);
 
 /* …_filter.c: header filter (nosniff, Referrer-Policy, Vary, files' type) */
 ngx_int_t ngx_http_image_vault_filter_init(ngx_conf_t *cf);
+
+/* …_cors.c */
+/* is this Origin one that image_vault_cors names, in whichever form? */
+ngx_uint_t ngx_http_image_vault_cors_listed(ngx_http_request_t *r,
+    const ngx_str_t *origin);
+/* preaccess phase handler: answers preflights */
+ngx_int_t ngx_http_image_vault_preflight(ngx_http_request_t *r);
+/* what an answer says about origins, before it leaves; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_cors_filter(ngx_http_request_t *r,
+    ngx_http_image_vault_loc_conf_t *lcf);
+
+/* …_routes.c: the methods that the request's path knows, "GET, HEAD" */
+void ngx_http_image_vault_methods(ngx_http_request_t *r,
+    ngx_http_image_vault_loc_conf_t *lcf, ngx_str_t *methods);
 
 /* …_intake.c: what an upload request makes of its body */
 /* bytes of the body: NGX_OK: all are taken; NGX_AGAIN: there is no room, *pos
