@@ -504,7 +504,7 @@ image_vault_max_files 1001;
 --- must_die
 --- error_log
 [emerg]
-between 1 and 1000
+a number from 1 to 1000
 
 
 === TEST 45: a quota that is no size
@@ -539,11 +539,12 @@ image_vault_storage parts {
     part_size   8m;
 }
 --- config
+location /a { image_vault_api parts; }
 
 --- must_die
 --- error_log
 [emerg]
-"image_vault_buffers" of 15728640 cannot hold two parts of "part_size" 8388608 of "image_vault_storage parts"
+cannot hold two parts of "part_size" 8388608
 
 
 === TEST 48: two answers in one location

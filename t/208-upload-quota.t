@@ -128,6 +128,31 @@ subtest 'what fails gives back what it held' => sub {
     is(used('cut'), 60_000, 'used');
 };
 
+subtest 'unknown length, forms' => sub {
+    is(put($n, '/size', 'chunk', 60_000, '-H', 'Transfer-Encoding: chunked')
+       ->{status}, 201, 'chunked');
+    is(put($n, '/size', 'chunk', 60_000, '-H', 'Transfer-Encoding: chunked')
+       ->{status}, 403, 'too much');
+    is(used('chunk'), 60_000, 'used');
+    my $r = curl((map { ('-F', "f=\@$file{30_000};filename=$_.png") } 1 .. 4),
+                 $n->url('/size/upload?as=form'));
+    is($r->{status}, 207, 'as many of a form as fit') or diag($r->{body});
+    is(scalar @{ $r->{json}{images} }, 3, 'three');
+    is($r->{json}{failures}[0]{code}, 'quota_exceeded', 'the fourth');
+    is(used('form'), 90_000, 'used');
+};
+
+subtest 'in parts: what the second part needs' => sub {
+    add_user({ _id => 'parts', storageQuota =>
+               { used => 0, limit => { '$numberLong' => '6000000' } } });
+    is(put($n, '/docs', 'parts', 7_000_000, '-H', 'Transfer-Encoding: chunked')
+       ->{status}, 403, 'too much');
+    is(used('parts'), 0, 'nothing is kept');
+    is(put($n, '/docs', 'parts', 5_900_000, '-H', 'Transfer-Encoding: chunked')
+       ->{status}, 201, 'what fits');
+    is(used('parts'), 5_900_000, 'used');
+};
+
 subtest 'preferences.autoDelete' => sub {
     add_user({ _id => 'auto', preferences => { autoDelete => JSON::PP::true,
                                                defaultExpiry => 30 } });
