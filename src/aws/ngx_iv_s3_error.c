@@ -41,6 +41,8 @@ typedef struct {
 } ngx_iv_s3_field_t;
 
 
+static ngx_int_t ngx_iv_s3_etag_of(ngx_pool_t *pool, const ngx_str_t *doc,
+    const char *root, ngx_str_t *etag);
 static ngx_int_t ngx_iv_s3_fields(ngx_pool_t *pool, const ngx_str_t *doc,
     const char *root, const ngx_iv_s3_field_t *fields);
 static ngx_int_t ngx_iv_s3_error_root(ngx_iv_s3_scan_t *scan,
@@ -275,6 +277,21 @@ ngx_int_t
 ngx_iv_s3_multi_completed(ngx_pool_t *pool, const ngx_str_t *doc,
     ngx_str_t *etag)
 {
+    return ngx_iv_s3_etag_of(pool, doc, "CompleteMultipartUploadResult", etag);
+}
+
+
+ngx_int_t
+ngx_iv_s3_copy_result(ngx_pool_t *pool, const ngx_str_t *doc, ngx_str_t *etag)
+{
+    return ngx_iv_s3_etag_of(pool, doc, "CopyObjectResult", etag);
+}
+
+
+static ngx_int_t
+ngx_iv_s3_etag_of(ngx_pool_t *pool, const ngx_str_t *doc, const char *root,
+    ngx_str_t *etag)
+{
     ngx_int_t          rc;
     ngx_iv_s3_field_t  fields[] = {
         { "ETag", etag },
@@ -283,7 +300,7 @@ ngx_iv_s3_multi_completed(ngx_pool_t *pool, const ngx_str_t *doc,
 
     ngx_str_null(etag);
 
-    rc = ngx_iv_s3_fields(pool, doc, "CompleteMultipartUploadResult", fields);
+    rc = ngx_iv_s3_fields(pool, doc, root, fields);
 
     if (rc != NGX_OK) {
         return rc;

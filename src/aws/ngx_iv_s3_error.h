@@ -47,6 +47,9 @@ ngx_int_t ngx_iv_s3_multi_created(ngx_pool_t *pool, const ngx_str_t *doc,
     ngx_str_t *upload_id);
 ngx_int_t ngx_iv_s3_multi_completed(ngx_pool_t *pool, const ngx_str_t *doc,
     ngx_str_t *etag);
+/* the same for CopyObject's */
+ngx_int_t ngx_iv_s3_copy_result(ngx_pool_t *pool, const ngx_str_t *doc,
+    ngx_str_t *etag);
 
 
 /* never fails: an unknown error is judged by its HTTP status */

@@ -217,6 +217,12 @@ ngx_iv_call_room(ngx_iv_call_state_t *st, size_t n)
         return NGX_OK;
     }
 
+    if (call->into) {
+        call->body.data = call->into;
+        st->body_size = call->max_body;
+        return NGX_OK;
+    }
+
     size = ngx_max(2 * st->body_size, call->body.len + n);
 
     if (st->body_size == 0 && st->response.content_length > (int64_t) size) {

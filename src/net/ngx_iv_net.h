@@ -78,6 +78,8 @@ struct ngx_iv_call_s {
     unsigned        head_only:1;    /* the method is HEAD */
     unsigned        fresh:1;        /* don't reuse an idle connection */
     size_t          max_body;       /* of the response kept in `body` */
+    u_char         *into;           /* max_body bytes for it, which must live as
+                                       long as the call; NULL: the pool's */
 
     /*
      * Bytes of the body from `offset` on: NGX_OK and *p, *n > 0, valid until

@@ -5,8 +5,9 @@
 
 /* of our own: Host, User-Agent, Content-Length, Content-Type,
  * Content-Disposition, x-amz-date, x-amz-content-sha256, x-amz-security-token,
- * Authorization, Expect */
-#define NGX_IV_S3_HEADERS  10
+ * Authorization, Expect; of a copy also x-amz-copy-source, its if-match,
+ * x-amz-metadata-directive */
+#define NGX_IV_S3_HEADERS  13
 
 /* hex of SHA-256 of nothing */
 #define NGX_IV_S3_EMPTY                                                       \
@@ -26,6 +27,17 @@ static ngx_int_t ngx_iv_s3_request_payload(ngx_pool_t *pool,
     const ngx_iv_s3_request_t *rq, ngx_iv_s3_headers_t *h, ngx_str_t *payload);
 static ngx_uint_t ngx_iv_s3_request_query(const ngx_iv_s3_request_t *rq,
     ngx_iv_pair_t *query, u_char *number);
+static ngx_int_t ngx_iv_s3_request_piece(ngx_pool_t *pool,
+    const ngx_iv_s3_request_t *rq, ngx_iv_s3_headers_t *h);
+static ngx_int_t ngx_iv_s3_request_copy(ngx_pool_t *pool,
+    const ngx_iv_s3_request_t *rq, ngx_iv_s3_headers_t *h);
+static ngx_int_t ngx_iv_s3_request_quote(ngx_pool_t *pool,
+    const ngx_str_t *etag, ngx_str_t *out);
+static void ngx_iv_s3_request_signed_by(ngx_iv_sigv4_request_t *sig,
+    const ngx_iv_storage_conf_t *conf, ngx_iv_sigv4_cache_t *cache,
+    ngx_str_t *scheme);
+static time_t ngx_iv_s3_request_end(const ngx_iv_storage_conf_t *conf,
+    time_t expires);
 static ngx_int_t ngx_iv_s3_request_length(ngx_pool_t *pool, off_t size,
     ngx_iv_s3_headers_t *h);
 static void ngx_iv_s3_request_lines(const ngx_iv_s3_request_t *rq,
@@ -42,6 +54,12 @@ static ngx_int_t ngx_iv_s3_request_write(ngx_pool_t *pool,
     const ngx_iv_s3_headers_t *h, ngx_str_t *head);
 
 
+/* says what the object is to be */
+#define ngx_iv_s3_request_describes(rq)                                       \
+    ((rq)->method == NGX_IV_S3_PUT || (rq)->method == NGX_IV_S3_CREATE        \
+     || (rq)->method == NGX_IV_S3_COPY)
+
+
 static const struct {
     ngx_str_t    name;
     const char  *action;
@@ -52,7 +70,9 @@ static const struct {
     { ngx_string("POST"), "beginning of a multipart upload" },
     { ngx_string("PUT"), "PUT of a part" },
     { ngx_string("POST"), "completion of a multipart upload" },
-    { ngx_string("DELETE"), "abort of a multipart upload" }
+    { ngx_string("DELETE"), "abort of a multipart upload" },
+    { ngx_string("GET"), "GET" },
+    { ngx_string("PUT"), "copy" }
 };
 
 
@@ -150,19 +170,13 @@ ngx_iv_s3_request_url(ngx_pool_t *pool, const ngx_iv_storage_conf_t *conf,
     ngx_iv_sigv4_cache_t *cache, const ngx_iv_storage_url_t *url,
     ngx_str_t *out)
 {
-    time_t                  expires;
     ngx_str_t               scheme;
     ngx_iv_pair_t           query;
     ngx_iv_sigv4_request_t  sig;
 
-    ngx_memzero(&sig, sizeof(ngx_iv_sigv4_request_t));
+    ngx_iv_s3_request_signed_by(&sig, conf, cache, &scheme);
 
-    sig.credentials = &conf->credentials;
-    sig.cache = cache;
-    sig.region = conf->region;
-    ngx_str_set(&sig.service, "s3");
     sig.now = url->signing;
-    sig.host = conf->endpoint.host_header;
 
     /* each method needs a signature of its own */
 
@@ -185,23 +199,101 @@ ngx_iv_s3_request_url(ngx_pool_t *pool, const ngx_iv_storage_conf_t *conf,
         sig.nquery = 1;
     }
 
+    return ngx_iv_sigv4_presign(pool, &sig, &scheme,
+                                ngx_iv_s3_request_end(conf, url->expires)
+                                - url->signing,
+                                out);
+}
+
+
+/*
+ * The length is signed as well, so that no more can be sent than was reserved;
+ * nothing of the storage's own header lines: they come with the copy.
+ */
+
+ngx_int_t
+ngx_iv_s3_request_ticket(ngx_pool_t *pool, const ngx_iv_storage_conf_t *conf,
+    ngx_iv_sigv4_cache_t *cache, ngx_iv_storage_ticket_t *ticket)
+{
+    u_char                 *p;
+    size_t                  i;
+    ngx_str_t               scheme;
+    ngx_iv_sigv4_request_t  sig;
+
+    for (i = 0; i < ticket->content_type.len; i++) {
+        if (ticket->content_type.data[i] <= 0x20
+            || ticket->content_type.data[i] >= 0x7f)
+        {
+            return NGX_DECLINED;
+        }
+    }
+
+    ngx_iv_s3_request_signed_by(&sig, conf, cache, &scheme);
+
+    sig.now = ticket->signing;
+    ngx_str_set(&sig.method, "PUT");
+
+    p = ngx_pnalloc(pool, NGX_OFF_T_LEN);
+
+    if (p == NULL
+        || ngx_iv_s3_request_path(pool, conf, &ticket->key, &sig.path)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&ticket->headers[0].name, "Content-Type");
+    ticket->headers[0].value = ticket->content_type;
+
+    ngx_str_set(&ticket->headers[1].name, "Content-Length");
+    ticket->headers[1].value.data = p;
+    ticket->headers[1].value.len = ngx_sprintf(p, "%O", ticket->size) - p;
+
+    ngx_str_set(&ticket->headers[2].name, "If-None-Match");
+    ngx_str_set(&ticket->headers[2].value, "*");
+
+    sig.headers = ticket->headers;
+    sig.nheaders = 3;
+
+    return ngx_iv_sigv4_presign(pool, &sig, &scheme,
+                                ngx_iv_s3_request_end(conf, ticket->expires)
+                                - ticket->signing,
+                                &ticket->url);
+}
+
+
+static void
+ngx_iv_s3_request_signed_by(ngx_iv_sigv4_request_t *sig,
+    const ngx_iv_storage_conf_t *conf, ngx_iv_sigv4_cache_t *cache,
+    ngx_str_t *scheme)
+{
+    ngx_memzero(sig, sizeof(ngx_iv_sigv4_request_t));
+
+    sig->credentials = &conf->credentials;
+    sig->cache = cache;
+    sig->region = conf->region;
+    ngx_str_set(&sig->service, "s3");
+    sig->host = conf->endpoint.host_header;
+
     if (conf->endpoint.ssl) {
-        ngx_str_set(&scheme, "https");
+        ngx_str_set(scheme, "https");
 
     } else {
-        ngx_str_set(&scheme, "http");
+        ngx_str_set(scheme, "http");
     }
+}
 
-    /* a URL dies with the token that signed it */
 
-    expires = url->expires;
+/* a URL dies with the token that signed it */
 
+static time_t
+ngx_iv_s3_request_end(const ngx_iv_storage_conf_t *conf, time_t expires)
+{
     if (conf->credentials.token.len && conf->credentials.expires) {
-        expires = ngx_min(expires, conf->credentials.expires);
+        return ngx_min(expires, conf->credentials.expires);
     }
 
-    return ngx_iv_sigv4_presign(pool, &sig, &scheme, expires - url->signing,
-                                out);
+    return expires;
 }
 
 
@@ -237,6 +329,18 @@ ngx_iv_s3_request_payload(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
         size = 0;
         break;
 
+    case NGX_IV_S3_COPY:
+        size = 0;
+
+        if (ngx_iv_s3_request_copy(pool, rq, h) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        break;
+
+    case NGX_IV_S3_GET:
+        return ngx_iv_s3_request_piece(pool, rq, h);
+
     case NGX_IV_S3_COMPLETE:
         size = (off_t) rq->body->len;
 
@@ -262,7 +366,7 @@ ngx_iv_s3_request_payload(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
         return NGX_ERROR;
     }
 
-    if (rq->method == NGX_IV_S3_PUT || rq->method == NGX_IV_S3_CREATE) {
+    if (ngx_iv_s3_request_describes(rq)) {
 
         if (op->content_type.len) {
             ngx_iv_s3_request_add(h, "Content-Type", &op->content_type, 1);
@@ -275,6 +379,114 @@ ngx_iv_s3_request_payload(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
     }
 
     ngx_iv_s3_request_lines(rq, h);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_iv_s3_request_piece(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
+    ngx_iv_s3_headers_t *h)
+{
+    u_char                     *p;
+    ngx_str_t                   value;
+    const ngx_iv_storage_op_t  *op;
+
+    op = rq->op;
+
+    p = ngx_pnalloc(pool, sizeof("bytes=-") - 1 + 2 * NGX_OFF_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "bytes=%O-%O", op->offset,
+                            op->offset + (off_t) op->length - 1)
+                - p;
+
+    ngx_iv_s3_request_add(h, "Range", &value, 0);
+
+    if (op->if_match.len) {
+
+        if (ngx_iv_s3_request_quote(pool, &op->if_match, &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        ngx_iv_s3_request_add(h, "If-Match", &value, 0);
+    }
+
+    /* a customer's key, who pays */
+
+    ngx_iv_s3_request_lines(rq, h);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_iv_s3_request_copy(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
+    ngx_iv_s3_headers_t *h)
+{
+    u_char                     *p;
+    ngx_str_t                   value;
+    const ngx_str_t            *bucket;
+    const ngx_iv_storage_op_t  *op;
+
+    op = rq->op;
+    bucket = &rq->conf->bucket;
+
+    p = ngx_pnalloc(pool, bucket->len + 2
+                          + ngx_iv_uri_encode(NULL, &op->source_key, 1));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+
+    *p++ = '/';
+    p = ngx_cpymem(p, bucket->data, bucket->len);
+    *p++ = '/';
+    p += ngx_iv_uri_encode(p, &op->source_key, 1);
+
+    value.len = p - value.data;
+
+    ngx_iv_s3_request_add(h, "x-amz-copy-source", &value, 1);
+
+    if (op->if_match.len) {
+
+        if (ngx_iv_s3_request_quote(pool, &op->if_match, &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        ngx_iv_s3_request_add(h, "x-amz-copy-source-if-match", &value, 1);
+    }
+
+    /* what the client has said of its object is not taken over */
+
+    ngx_str_set(&value, "REPLACE");
+    ngx_iv_s3_request_add(h, "x-amz-metadata-directive", &value, 1);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_iv_s3_request_quote(ngx_pool_t *pool, const ngx_str_t *etag,
+    ngx_str_t *out)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(pool, etag->len + 2);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    out->data = p;
+    out->len = etag->len + 2;
+
+    *p++ = '"';
+    p = ngx_cpymem(p, etag->data, etag->len);
+    *p = '"';
 
     return NGX_OK;
 }
@@ -360,7 +572,7 @@ ngx_iv_s3_request_lines(const ngx_iv_s3_request_t *rq, ngx_iv_s3_headers_t *h)
             continue;
         }
 
-        if (rq->method != NGX_IV_S3_PUT && rq->method != NGX_IV_S3_CREATE
+        if (!ngx_iv_s3_request_describes(rq)
             && !ngx_iv_s3_request_of_part(&header[i].name))
         {
             continue;

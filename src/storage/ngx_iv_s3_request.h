@@ -16,7 +16,9 @@ typedef enum {
     NGX_IV_S3_CREATE,               /* of multipart uploads */
     NGX_IV_S3_PART,
     NGX_IV_S3_COMPLETE,
-    NGX_IV_S3_ABORT
+    NGX_IV_S3_ABORT,
+    NGX_IV_S3_GET,                  /* of a piece */
+    NGX_IV_S3_COPY
 } ngx_iv_s3_method_e;
 
 
@@ -31,7 +33,7 @@ typedef struct {
 } ngx_iv_s3_request_t;
 
 
-/* "PUT", "HEAD", "DELETE", "POST" */
+/* "PUT", "HEAD", "DELETE", "POST", "GET" */
 const ngx_str_t *ngx_iv_s3_method(ngx_iv_s3_method_e method);
 /* the same for people: "PUT of a part" */
 const char *ngx_iv_s3_action(ngx_iv_s3_method_e method);
@@ -42,6 +44,11 @@ const char *ngx_iv_s3_action(ngx_iv_s3_method_e method);
  */
 ngx_int_t ngx_iv_s3_request_head(ngx_pool_t *pool,
     const ngx_iv_s3_request_t *rq, ngx_str_t *head);
+
+/* see ngx_iv_storage_ticket() */
+ngx_int_t ngx_iv_s3_request_ticket(ngx_pool_t *pool,
+    const ngx_iv_storage_conf_t *conf, ngx_iv_sigv4_cache_t *cache,
+    ngx_iv_storage_ticket_t *ticket);
 
 /* see ngx_iv_storage_signed_url() */
 ngx_int_t ngx_iv_s3_request_url(ngx_pool_t *pool,

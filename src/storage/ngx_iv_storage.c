@@ -143,6 +143,35 @@ ngx_iv_storage_multi_abort(ngx_iv_storage_op_t *op)
 }
 
 
+ngx_uint_t
+ngx_iv_storage_is_direct(ngx_iv_storage_t *st)
+{
+    return st->ticket != NULL;
+}
+
+
+void
+ngx_iv_storage_get(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_start(op, op->storage->get);
+}
+
+
+void
+ngx_iv_storage_copy(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_start(op, op->storage->copy);
+}
+
+
+ngx_int_t
+ngx_iv_storage_ticket(ngx_iv_storage_t *st, ngx_pool_t *pool,
+    ngx_iv_storage_ticket_t *ticket)
+{
+    return st->ticket(st, pool, ticket);
+}
+
+
 void
 ngx_iv_storage_wake(ngx_iv_storage_op_t *op)
 {
@@ -295,7 +324,8 @@ ngx_iv_storage_end(ngx_iv_storage_op_t *op)
     ngx_iv_storage_stop(r);
 
     if (r->begun && !op->again && op->code != NGX_OK
-        && op->code != NGX_IV_NOT_FOUND)
+        && op->code != NGX_IV_NOT_FOUND
+        && op->code != NGX_IV_PRECONDITION_FAILED)
     {
         ngx_iv_zone_add(op->storage->env->zone,
                         NGX_IV_COUNT_STORAGE_ERRORS, 1);

@@ -25,6 +25,9 @@ typedef struct ngx_iv_storage_op_s  ngx_iv_storage_op_t;
 #define NGX_IV_STORAGE_S3     1
 #define NGX_IV_STORAGE_LOCAL  2
 
+/* what an error document may take */
+#define NGX_IV_STORAGE_GET    8192
+
 #define NGX_IV_EXPECT_OFF     0
 #define NGX_IV_EXPECT_ON      1
 #define NGX_IV_EXPECT_AUTO    2     /* on, but for R2's hosts */
@@ -122,14 +125,27 @@ struct ngx_iv_storage_op_s {
     const ngx_iv_storage_part_t  *parts;    /* complete: nparts, in order */
     ngx_uint_t      nparts;
 
+    /*
+     * get: `length` bytes from `offset` on, into `buf` of at least
+     * NGX_IV_STORAGE_GET bytes; copy: from `source_key`, of the same storage,
+     * with content_type and disposition anew.  Both only if the object's ETag
+     * is `if_match` (without quotes; empty: any), else _PRECONDITION_FAILED.
+     */
+    off_t           offset;
+    size_t          length;
+    u_char         *buf;
+    ngx_str_t       source_key;
+    ngx_str_t       if_match;
+
     /* results */
     ngx_int_t       code;           /* NGX_OK or NGX_IV_STORAGE_*, _NOT_FOUND,
+                                       _PRECONDITION_FAILED,
                                        _OVERLOADED (max_active), _INTERNAL */
     off_t           sent;           /* body bytes taken in the present try; back
                                        to 0 when a try begins anew */
     ngx_uint_t      status;         /* HTTP status, 0: none (or local) */
     ngx_str_t       etag;           /* without quotes; local: empty */
-    off_t           found_size;     /* head */
+    off_t           found_size;     /* head, get: of the whole object */
     unsigned        etag_opaque:1;  /* SSE-KMS or customer key: not an MD5 */
     unsigned        touched:1;      /* the storage may hold something of it */
     unsigned        again:1;        /* rekey: it failed with its body on the
@@ -162,6 +178,10 @@ struct ngx_iv_storage_s {
     void          (*multi_part)(ngx_iv_storage_op_t *op);
     void          (*multi_complete)(ngx_iv_storage_op_t *op);
     void          (*multi_abort)(ngx_iv_storage_op_t *op);
+    void          (*get)(ngx_iv_storage_op_t *op);
+    void          (*copy)(ngx_iv_storage_op_t *op);
+    ngx_int_t     (*ticket)(ngx_iv_storage_t *st, ngx_pool_t *pool,
+                            void *ticket);
     void          (*cancel)(ngx_iv_storage_op_t *op);
     ngx_int_t     (*url)(ngx_iv_storage_t *st, ngx_pool_t *pool,
                          const void *url, ngx_str_t *out);
@@ -222,6 +242,40 @@ ngx_int_t ngx_iv_storage_signed_url(ngx_iv_storage_t *st, ngx_pool_t *pool,
 /* public_url + "/" + encoded key.  NGX_OK or NGX_ERROR */
 ngx_int_t ngx_iv_storage_public_url(ngx_iv_storage_t *st, ngx_pool_t *pool,
     const ngx_str_t *key, ngx_str_t *out);
+
+
+/*
+ * Direct uploads (contract 4.8): a client sends the object itself.
+ */
+
+/* 1 if the storage has them (S3); else none of the following may be called */
+ngx_uint_t ngx_iv_storage_is_direct(ngx_iv_storage_t *st);
+/* a piece of an object.  All of it came, or it is an error; repeated as other
+ * operations are */
+void ngx_iv_storage_get(ngx_iv_storage_op_t *op);
+/* within the storage; a 200 with an error document is an error.  op->etag is
+ * the new object's */
+void ngx_iv_storage_copy(ngx_iv_storage_op_t *op);
+
+
+typedef struct {
+    ngx_str_t       key;
+    ngx_str_t       content_type;
+    off_t           size;
+    time_t          signing;
+    time_t          expires;        /* absolute; cut as that of other URLs */
+
+    /* results, in pool */
+    ngx_str_t       url;
+    ngx_iv_pair_t   headers[3];     /* to be sent with the PUT, as they are:
+                                       Content-Type, Content-Length,
+                                       If-None-Match */
+} ngx_iv_storage_ticket_t;
+
+/* a URL by which one object of that type and size may be PUT, where there is
+ * none.  NGX_OK, NGX_ERROR; NGX_DECLINED: the type cannot be sent as a header */
+ngx_int_t ngx_iv_storage_ticket(ngx_iv_storage_t *st, ngx_pool_t *pool,
+    ngx_iv_storage_ticket_t *ticket);
 
 
 /* local.c: what the files gate checks; pure.  `args` is the request's query,

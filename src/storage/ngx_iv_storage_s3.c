@@ -91,6 +91,9 @@ ngx_iv_storage_s3_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st)
     st->multi_part = ngx_iv_s3_multi_part;
     st->multi_complete = ngx_iv_s3_multi_complete;
     st->multi_abort = ngx_iv_s3_multi_abort;
+    st->get = ngx_iv_s3_get;
+    st->copy = ngx_iv_s3_copy;
+    st->ticket = ngx_iv_s3_ticket;
     st->cancel = ngx_iv_s3_cancel;
     st->url = ngx_iv_s3_url;
 
@@ -291,6 +294,12 @@ ngx_iv_s3_try(ngx_iv_s3_op_t *s)
     call->head_only = s->method == NGX_IV_S3_HEAD;
     call->fresh = s->fresh;
     call->max_body = NGX_IV_S3_BODY;
+
+    if (s->method == NGX_IV_S3_GET) {
+        call->max_body = ngx_max(op->length, NGX_IV_STORAGE_GET);
+        call->into = op->buf;
+    }
+
     call->header = ngx_iv_s3_header;
     call->handler = ngx_iv_s3_done;
     call->data = t;
@@ -469,6 +478,7 @@ ngx_iv_s3_done(ngx_iv_call_t *call)
     s->op->sent = call->sent;
 
     if (s->method != NGX_IV_S3_HEAD && s->method != NGX_IV_S3_DELETE
+        && s->method != NGX_IV_S3_GET
         && (call->sent
             || (call->length == 0 && call->result != NGX_IV_CALL_CONNECT
                 && call->result != NGX_IV_CALL_TLS)))

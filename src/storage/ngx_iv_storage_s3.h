@@ -1,7 +1,7 @@
 /*
  * A storage that is an S3 bucket, what its files share: _s3.c begins and
  * repeats tries, _s3_answer.c judges how they ended, _s3_multi.c knows what is
- * special about multipart uploads.
+ * special about multipart uploads, _s3_direct.c about direct ones.
  */
 
 #ifndef NGX_IV_STORAGE_S3_H
@@ -37,6 +37,7 @@ typedef struct {
     ngx_str_t              request_id;
     ngx_str_t              region;
     ngx_str_t              location;
+    ngx_str_t              range;       /* Content-Range */
     unsigned               opaque:1;
 } ngx_iv_s3_try_t;
 
@@ -124,6 +125,17 @@ ngx_int_t ngx_iv_s3_completed(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
 ngx_int_t ngx_iv_s3_settled(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
 /* an unclear completion: asks for the object */
 void ngx_iv_s3_settle(ngx_iv_s3_op_t *s);
+
+/* _s3_direct.c */
+
+void ngx_iv_s3_get(ngx_iv_storage_op_t *op);
+void ngx_iv_s3_copy(ngx_iv_storage_op_t *op);
+ngx_int_t ngx_iv_s3_ticket(ngx_iv_storage_t *st, ngx_pool_t *pool,
+    void *ticket);
+
+/* as ngx_iv_s3_created() */
+ngx_int_t ngx_iv_s3_got(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
+ngx_int_t ngx_iv_s3_copied(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
 
 
 #endif

@@ -41,6 +41,7 @@ ngx_iv_s3_header(ngx_iv_call_t *call, const ngx_str_t *name,
         { ngx_string("date"), offsetof(ngx_iv_s3_try_t, date) },
         { ngx_string("retry-after"), offsetof(ngx_iv_s3_try_t, retry_after) },
         { ngx_string("location"), offsetof(ngx_iv_s3_try_t, location) },
+        { ngx_string("content-range"), offsetof(ngx_iv_s3_try_t, range) },
         { ngx_string("x-amz-request-id"),
           offsetof(ngx_iv_s3_try_t, request_id) },
         { ngx_string("cf-ray"), offsetof(ngx_iv_s3_try_t, request_id) },
@@ -271,6 +272,15 @@ ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
         f->retry = 0;
     }
 
+    /* another object than the one that was meant, or a shorter one */
+
+    if ((status == 412 || status == 416)
+        && (s->method == NGX_IV_S3_GET || s->method == NGX_IV_S3_COPY))
+    {
+        ngx_iv_s3_finish(s, NGX_IV_PRECONDITION_FAILED);
+        return;
+    }
+
     if (f->code == NGX_IV_NOT_FOUND
         && ngx_iv_s3_absent(s, f) == NGX_DONE)
     {
@@ -336,6 +346,13 @@ ngx_iv_s3_absent(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
             ngx_iv_s3_settle(s);
             return NGX_DONE;
         }
+    }
+
+    if ((s->method == NGX_IV_S3_GET || s->method == NGX_IV_S3_COPY)
+        && ngx_iv_s3_is(&f->error.code, &no_key))
+    {
+        ngx_iv_s3_finish(s, NGX_IV_NOT_FOUND);
+        return NGX_DONE;
     }
 
     /* a 404 that names nothing may come from a wrong endpoint */
@@ -405,6 +422,12 @@ ngx_iv_s3_success(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 
     case NGX_IV_S3_COMPLETE:
         return ngx_iv_s3_completed(s, f);
+
+    case NGX_IV_S3_GET:
+        return ngx_iv_s3_got(s, f);
+
+    case NGX_IV_S3_COPY:
+        return ngx_iv_s3_copied(s, f);
 
     default: /* NGX_IV_S3_DELETE, NGX_IV_S3_ABORT */
         return NGX_OK;

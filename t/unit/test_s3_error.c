@@ -326,8 +326,17 @@ test_multi(void)
     EQ_INT(ngx_iv_s3_multi_completed(pool, &doc, &etag), NGX_OK);
     EQ_STR(etag, "\"ab-2\"");
 
+    EQ_INT(ngx_iv_s3_copy_result(pool, &doc, &etag), NGX_DECLINED);
+
+    ngx_str_set(&doc, "<CopyObjectResult><LastModified>2026</LastModified>"
+                "<ETag>&quot;ab&quot;</ETag></CopyObjectResult>");
+    EQ_INT(ngx_iv_s3_copy_result(pool, &doc, &etag), NGX_OK);
+    EQ_STR(etag, "\"ab\"");
+    EQ_INT(ngx_iv_s3_multi_completed(pool, &doc, &etag), NGX_DECLINED);
+
     ngx_str_set(&doc, "   <Error><Code>InternalError</Code></Error>");
     EQ_INT(ngx_iv_s3_multi_completed(pool, &doc, &etag), NGX_DECLINED);
+    EQ_INT(ngx_iv_s3_copy_result(pool, &doc, &etag), NGX_DECLINED);
 
     iv_fail_alloc_after = 0;
     ngx_str_set(&doc, "<CompleteMultipartUploadResult><ETag>x</ETag>");

@@ -213,6 +213,98 @@ test_multi(void)
 }
 
 
+static void
+test_piece(void)
+{
+    ngx_str_t  head;
+
+    start(NGX_IV_S3_GET);
+    op.offset = 4294967296;
+    op.length = 1000;
+    ngx_str_set(&op.if_match, "0123-2");
+    line("x-amz-acl", "public-read");
+    line("x-amz-request-payer", "requester");
+
+    EQ_INT(ngx_iv_s3_request_head(pool, &rq, &head), NGX_OK);
+    OK(begins(&head, "GET /pics/images/a%20b%2Bc.png HTTP/1.1\r\n"));
+    OK(has(&head, "\r\nRange: bytes=4294967296-4294968295\r\n"
+                  "If-Match: \"0123-2\"\r\n"));
+    OK(has(&head, "\r\nx-amz-request-payer: requester\r\n"));
+    OK(!has(&head, "acl"));
+    OK(!has(&head, "Content-"));
+    ngx_destroy_pool(pool);
+
+    start(NGX_IV_S3_GET);
+    op.length = 1;
+    EQ_INT(ngx_iv_s3_request_head(pool, &rq, &head), NGX_OK);
+    OK(has(&head, "\r\nRange: bytes=0-0\r\n"));
+    OK(!has(&head, "If-Match"));
+    ngx_destroy_pool(pool);
+}
+
+
+static void
+test_copy(void)
+{
+    ngx_str_t  head;
+
+    start(NGX_IV_S3_COPY);
+    ngx_str_set(&op.source_key, "images/incoming/x y");
+    ngx_str_set(&op.if_match, "abc");
+    line("x-amz-server-side-encryption", "AES256");
+    line("Cache-Control", "max-age=60");
+
+    EQ_INT(ngx_iv_s3_request_head(pool, &rq, &head), NGX_OK);
+    OK(begins(&head, "PUT /pics/images/a%20b%2Bc.png HTTP/1.1\r\n"));
+    OK(has(&head, "\r\nx-amz-copy-source: /pics/images/incoming/x%20y\r\n"
+                  "x-amz-copy-source-if-match: \"abc\"\r\n"
+                  "x-amz-metadata-directive: REPLACE\r\n"
+                  "Content-Length: 0\r\nContent-Type: image/png\r\n"
+                  "Content-Disposition: inline;"));
+    OK(has(&head, "\r\nx-amz-server-side-encryption: AES256\r\n"
+                  "Cache-Control: max-age=60\r\n"));
+    OK(has(&head, "SignedHeaders=content-length;content-type;host;"
+                  "x-amz-content-sha256;x-amz-copy-source;"
+                  "x-amz-copy-source-if-match;x-amz-date;"
+                  "x-amz-metadata-directive;x-amz-server-side-encryption, "));
+    ngx_destroy_pool(pool);
+}
+
+
+static void
+test_ticket(void)
+{
+    ngx_iv_storage_ticket_t  ticket;
+
+    start(NGX_IV_S3_PUT);
+    line("x-amz-acl", "public-read");
+
+    ngx_memzero(&ticket, sizeof(ticket));
+    ngx_str_set(&ticket.key, "images/incoming/x y");
+    ngx_str_set(&ticket.content_type, "image/png");
+    ticket.size = 1234;
+    ticket.signing = 1369353600;
+    ticket.expires = ticket.signing + 900;
+
+    EQ_INT(ngx_iv_s3_request_ticket(pool, &conf, NULL, &ticket), NGX_OK);
+    OK(begins(&ticket.url, "http://s3.example:9000/pics/images/incoming/x%20y"
+                           "?X-Amz-Algorithm="));
+    OK(has(&ticket.url, "&X-Amz-Expires=900&"));
+    OK(has(&ticket.url, "&X-Amz-SignedHeaders=content-length%3Bcontent-type"
+                        "%3Bhost%3Bif-none-match&"));
+    EQ_STR(ticket.headers[0].name, "Content-Type");
+    EQ_STR(ticket.headers[0].value, "image/png");
+    EQ_STR(ticket.headers[1].value, "1234");
+    EQ_STR(ticket.headers[2].name, "If-None-Match");
+    EQ_STR(ticket.headers[2].value, "*");
+
+    ngx_str_set(&ticket.content_type, "image/png\r\nX-Evil: 1");
+    EQ_INT(ngx_iv_s3_request_ticket(pool, &conf, NULL, &ticket),
+           NGX_DECLINED);
+    ngx_destroy_pool(pool);
+}
+
+
 /* no header ends another one */
 
 static void
@@ -286,6 +378,9 @@ main(void)
     RUN(test_payload);
     RUN(test_delete);
     RUN(test_multi);
+    RUN(test_piece);
+    RUN(test_copy);
+    RUN(test_ticket);
     RUN(test_injection);
     RUN(test_url);
 
