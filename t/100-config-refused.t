@@ -566,3 +566,301 @@ image_vault_variant thumb width=200;
 --- error_log
 [emerg]
 image_vault_variant
+
+
+=== TEST 50: any origin with credentials
+--- http_config
+image_vault_cors * credentials;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "*" in "image_vault_cors", with "credentials" each origin must be named
+
+
+=== TEST 51: a wildcard with credentials
+--- http_config
+image_vault_cors https://a.example.com https://*.example.com credentials;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "https://*.example.com" in "image_vault_cors", with "credentials" each origin must be named
+
+
+=== TEST 52: a regular expression with credentials
+--- http_config
+image_vault_cors ~https://a credentials;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "~https://a" in "image_vault_cors", with "credentials" each origin must be named
+
+
+=== TEST 53: credentials without origins
+--- http_config
+image_vault_cors credentials;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "credentials" in "image_vault_cors", it must be the last
+
+
+=== TEST 54: credentials before an origin
+--- http_config
+image_vault_cors credentials https://a.example.com;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "credentials" in "image_vault_cors", it must be the last
+
+
+=== TEST 55: credentials twice
+--- http_config
+image_vault_cors https://a.example.com credentials credentials;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "credentials" in "image_vault_cors", it must be the last
+
+
+=== TEST 56: any origin and another one
+--- http_config
+image_vault_cors * https://a.example.com;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "*" in "image_vault_cors", it must stand alone
+
+
+=== TEST 57: off and an origin
+--- http_config
+image_vault_cors https://a.example.com off;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "off" in "image_vault_cors", it must stand alone
+
+
+=== TEST 58: off with credentials
+--- http_config
+image_vault_cors off credentials;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "off" in "image_vault_cors", it must stand alone
+
+
+=== TEST 59: an origin without a scheme
+--- http_config
+image_vault_cors app.example.com;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "app.example.com" in "image_vault_cors", an origin is "scheme://host"
+
+
+=== TEST 60: an origin with a slash
+--- http_config
+image_vault_cors https://app.example.com/;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "https://app.example.com/" in "image_vault_cors", an origin is "scheme://host"
+
+
+=== TEST 61: the null origin
+--- http_config
+image_vault_cors null;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "null" in "image_vault_cors", an origin is "scheme://host"
+
+
+=== TEST 62: an origin with a user
+--- http_config
+image_vault_cors https://u@app.example.com;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+"image_vault_cors", an origin is "scheme://host"
+
+
+=== TEST 63: an origin with a bad port
+--- http_config
+image_vault_cors https://app.example.com:65536;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+"image_vault_cors", an origin is "scheme://host"
+
+
+=== TEST 64: a wildcard that is no whole label
+--- http_config
+image_vault_cors https://a*.example.com;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+"image_vault_cors", an origin is "scheme://host"
+
+
+=== TEST 65: two wildcards
+--- http_config
+image_vault_cors https://*.*.example.com;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+"image_vault_cors", an origin is "scheme://host"
+
+
+=== TEST 66: a wildcard over a top-level domain
+--- http_config
+image_vault_cors https://*.com;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "https://*.com" in "image_vault_cors", at least two labels must follow "*"
+
+
+=== TEST 67: a wildcard for a whole host
+--- http_config
+image_vault_cors https://*;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+"image_vault_cors", at least two labels must follow "*"
+
+
+=== TEST 68: a wildcard at the end
+--- http_config
+image_vault_cors https://example.*;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+"image_vault_cors", at least two labels must follow "*"
+
+
+=== TEST 69: a wildcard in an address
+--- http_config
+image_vault_cors http://*.0.0.1;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+"*" can't stand in an address
+
+
+=== TEST 70: no regular expression
+--- http_config
+image_vault_cors ~;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+a regular expression must follow "~"
+
+
+=== TEST 71: a bad regular expression
+--- http_config
+image_vault_cors ~https://(a;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value in "image_vault_cors", pcre
+
+
+=== TEST 72: a regular expression that closes the anchors' group
+--- http_config
+image_vault_cors 'https://a.example.com' '~https://a)|(?:.*';
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value in "image_vault_cors", pcre
+
+
+=== TEST 73: a regular expression that hides the anchors
+--- http_config
+image_vault_cors '~(?x)https://a#';
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value in "image_vault_cors", pcre
+
+
+=== TEST 74: image_vault_cors twice
+--- http_config
+image_vault_cors off;
+image_vault_cors https://a.example.com;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+"image_vault_cors" directive is duplicate
+
+
+=== TEST 75: a max_age that is no time
+--- http_config
+image_vault_cors_max_age often;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "often" in "image_vault_cors_max_age"
+
+
+=== TEST 76: a max_age too long
+--- http_config
+image_vault_cors_max_age 8d;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "8d" in "image_vault_cors_max_age"

@@ -115,6 +115,12 @@ my $n = ImageVault::Nginx->new(
         deny all;
         error_page 403 /403.html;
     }
+    location /json-early {
+        client_max_body_size 1;
+        image_vault_api s3;
+        image_vault_cors $app;
+        error_page 413 = \@json;
+    }
     location \@json { image_vault_error; image_vault_cors http://other.test; }
     location = /403.html { return 403 "no\n"; }
     location /elsewhere { return 200 "x\n"; }
@@ -374,6 +380,12 @@ subtest "nginx's own errors" => sub {
     $both->(403, 'image_vault_error', '', 'GET', "/json/$absent");
     is(json(request('GET', "/json/$absent", @o)->{body})->{error}{code},
        'forbidden', 'which is our JSON');
+    # what is refused before any phase does not know it
+    my $r = request('POST', '/json-early/upload', 'Content-Length: 5',
+                    'Origin: http://other.test');
+    is($r->{status}, 413, 'image_vault_error, early');
+    is(said($r), "access-control-allow-origin=http://other.test; $expose",
+       'its own list');
     $both->(403, 'a page elsewhere', '', 'GET', "/page/$absent");
     is(said(request('GET', "/silent/$absent", @o)), '',
        'a page elsewhere, without CORS');
