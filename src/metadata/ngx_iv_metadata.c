@@ -23,8 +23,6 @@ static void ngx_iv_metadata_cancel(void *data);
 static void ngx_iv_metadata_refused(ngx_event_t *ev);
 static void ngx_iv_metadata_late(ngx_event_t *ev);
 static void ngx_iv_metadata_done(ngx_iv_job_t *job);
-static void ngx_iv_metadata_learn(ngx_iv_metadata_t *md,
-    ngx_iv_mongo_call_t *call, ngx_log_t *log);
 static ngx_int_t ngx_iv_metadata_result(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_call_t *call);
 static ngx_int_t ngx_iv_metadata_result_refs(ngx_iv_metadata_op_t *op,
@@ -34,7 +32,6 @@ static void ngx_iv_metadata_by_id(ngx_iv_metadata_op_t *op,
 static void ngx_iv_metadata_with_document(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_kind_e kind, const ngx_iv_document_t *doc);
 static void ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md);
-static int64_t ngx_iv_metadata_now(void);
 
 
 ngx_iv_metadata_t *
@@ -83,6 +80,8 @@ ngx_iv_metadata_destroy(ngx_iv_metadata_t *md)
     if (md->indexes.timer_set) {
         ngx_del_timer(&md->indexes);
     }
+
+    ngx_iv_audit_exit(md);
 
     /* a worker that is told to go at once may leave calls in its threads */
 
@@ -219,6 +218,7 @@ ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
     op->used = 0;
     op->limit = 0;
     op->default_expiry = 0;
+    op->found = NULL;
     op->outcomes = NULL;
     op->noutcomes = 0;
     op->status = 0;
@@ -421,7 +421,7 @@ ngx_iv_metadata_done(ngx_iv_job_t *job)
 
 /* what any call tells about the server */
 
-static void
+void
 ngx_iv_metadata_learn(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call,
     ngx_log_t *log)
 {
@@ -501,6 +501,10 @@ ngx_iv_metadata_result(ngx_iv_metadata_op_t *op, ngx_iv_mongo_call_t *call)
         }
 
         return ngx_iv_document_copy(op->pool, op->document, &call->document);
+    }
+
+    if (call->lists) {
+        return ngx_iv_metadata_found(op, call);
     }
 
     if (call->nrefs) {
@@ -724,7 +728,7 @@ ngx_iv_metadata_remove(ngx_iv_metadata_op_t *op,
 }
 
 
-static int64_t
+int64_t
 ngx_iv_metadata_now(void)
 {
     ngx_time_t  *tp;

@@ -74,6 +74,7 @@ typedef struct {
     ngx_msec_t      timeout;
     ngx_uint_t      quota;          /* 1: image_vault_quota is on somewhere;
                                        0: user documents are left alone */
+    ngx_uint_t      audit;          /* 1: image_vault_audit is on somewhere */
 } ngx_iv_metadata_conf_t;
 
 /* at configuration time: is the URI good?  NGX_CONF_OK or a message without
@@ -152,6 +153,7 @@ struct ngx_iv_metadata_op_s {
     ngx_iv_outcome_t   *outcomes;   /* request_begin: the first's; in pool */
     ngx_uint_t      noutcomes;
     ngx_uint_t      status;     /* request_begin: HTTP status of the first */
+    struct ngx_iv_found_s  *found;  /* see ngx_iv_metadata_lists.h */
     ngx_msec_t      time;
 
     ngx_pool_t     *pool;

@@ -3,7 +3,9 @@
  *
  * ngx_iv_metadata.c          images, the sweep's; how an operation runs
  * ngx_iv_metadata_account.c  quota and repeated requests
+ * ngx_iv_metadata_list.c     lists, changes, users
  * ngx_iv_metadata_indexes.c  the making of indexes
+ * ngx_iv_audit.c             the queue of the audit trail
  */
 
 #ifndef NGX_IV_METADATA_PRIVATE_H
@@ -19,6 +21,8 @@
 #define NGX_IV_METADATA_RETRY_MAX  30000
 
 
+typedef struct ngx_iv_audit_queue_s  ngx_iv_audit_queue_t;
+
 struct ngx_iv_metadata_s {
     ngx_iv_mongo_t       *mongo;
     ngx_iv_zone_t        *zone;
@@ -32,6 +36,7 @@ struct ngx_iv_metadata_s {
     ngx_msec_t            pause;
     ngx_msec_t            late;         /* operations don't wait longer */
     ngx_uint_t            refused;      /* since the breaker opened */
+    ngx_iv_audit_queue_t *audit;        /* NULL: no entry came yet */
 
     ngx_str_t             holder;       /* of the lease, empty: not held */
     u_char                holder_buf[256];
@@ -47,6 +52,9 @@ typedef struct {
 
 /* a job's run(): ctx is an ngx_iv_metadata_work_t */
 void ngx_iv_metadata_run(void *ctx, ngx_log_t *log);
+/* what any call tells about the server, also in the log */
+void ngx_iv_metadata_learn(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call,
+    ngx_log_t *log);
 void ngx_iv_metadata_log_failure(ngx_iv_mongo_call_t *call, ngx_log_t *log);
 
 /* a timer's handler, its data is the store */
@@ -64,6 +72,16 @@ void ngx_iv_metadata_list(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
 /* a copy.  NGX_OK or NGX_ERROR (memory) */
 ngx_int_t ngx_iv_metadata_outcomes(ngx_pool_t *pool, ngx_iv_outcome_t **dst,
     ngx_uint_t *ndst, const ngx_iv_outcome_t *src, ngx_uint_t n);
+
+/* what a call for a list or a change found: op->found or op->document.  NGX_OK
+ * or NGX_ERROR (memory) */
+ngx_int_t ngx_iv_metadata_found(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_call_t *call);
+/* writes what waits, once, in place; what cannot be written is lost */
+void ngx_iv_audit_exit(ngx_iv_metadata_t *md);
+
+/* wall clock, ms */
+int64_t ngx_iv_metadata_now(void);
 
 
 #endif

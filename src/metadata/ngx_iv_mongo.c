@@ -18,6 +18,7 @@ struct ngx_iv_mongo_s {
     char                   *database;
     ngx_msec_t              timeout;
     ngx_uint_t              quota;
+    ngx_uint_t              audit;
     u_char                  token[NGX_IV_MONGO_TOKEN];
 };
 
@@ -47,6 +48,12 @@ static const ngx_iv_mongo_kind_t  ngx_iv_mongo_kinds[] = {
     { "get", ngx_iv_mongo_get, NGX_IV_MONGO_IMAGES },
     { "list of first deletes", ngx_iv_mongo_refs, NGX_IV_MONGO_IMAGES },
     { "list of second deletes", ngx_iv_mongo_refs, NGX_IV_MONGO_IMAGES },
+    { "list", ngx_iv_mongo_list, NGX_IV_MONGO_IMAGES },
+    { "get of many", ngx_iv_mongo_get_many, NGX_IV_MONGO_IMAGES },
+    { "usage", ngx_iv_mongo_usage, NGX_IV_MONGO_USERS },
+    { "statistics", ngx_iv_mongo_stats, NGX_IV_MONGO_IMAGES },
+    { "list of users", ngx_iv_mongo_users, NGX_IV_MONGO_USERS },
+    { "get of a user", ngx_iv_mongo_user, NGX_IV_MONGO_USERS },
     { "insert", ngx_iv_mongo_insert, NGX_IV_MONGO_IMAGES },
     { "heartbeat", ngx_iv_mongo_change, NGX_IV_MONGO_IMAGES },
     { "change to ready", ngx_iv_mongo_ready, NGX_IV_MONGO_IMAGES },
@@ -74,7 +81,12 @@ static const ngx_iv_mongo_kind_t  ngx_iv_mongo_kinds[] = {
     { "end of a request", ngx_iv_mongo_request_end, NGX_IV_MONGO_REQUESTS },
     { "release of a request", ngx_iv_mongo_request_free,
       NGX_IV_MONGO_REQUESTS },
-    { "index creation", ngx_iv_mongo_indexes, NGX_IV_MONGO_IMAGES }
+    { "index creation", ngx_iv_mongo_indexes, NGX_IV_MONGO_IMAGES },
+    { "change", ngx_iv_mongo_patch, NGX_IV_MONGO_IMAGES },
+    { "change of many", ngx_iv_mongo_bulk, NGX_IV_MONGO_IMAGES },
+    { "moderation", ngx_iv_mongo_moderate, NGX_IV_MONGO_IMAGES },
+    { "change of a user", ngx_iv_mongo_user_patch, NGX_IV_MONGO_USERS },
+    { "audit", ngx_iv_mongo_audit, NGX_IV_MONGO_TRAIL }
 };
 
 
@@ -188,6 +200,7 @@ ngx_iv_mongo_create(const ngx_iv_metadata_conf_t *conf, ngx_log_t *log,
     }
 
     mongo->quota = conf->quota;
+    mongo->audit = conf->audit;
 
     if (ngx_iv_random(mongo->token, NGX_IV_MONGO_TOKEN) != NGX_OK) {
         *error = "the system has no random bytes";
@@ -397,6 +410,7 @@ ngx_iv_mongo_run(ngx_iv_mongo_call_t *call)
     ctx.timeout = call->mongo->timeout;
     ctx.token = call->mongo->token;
     ctx.quota = call->mongo->quota;
+    ctx.audit = call->mongo->audit;
     ctx.client = ngx_iv_mongo_client(call);
 
     if (ctx.client == NULL) {

@@ -20,6 +20,12 @@ typedef enum {
     NGX_IV_MONGO_GET = 0,
     NGX_IV_MONGO_SWEEP_FIRST,
     NGX_IV_MONGO_SWEEP_SECOND,
+    NGX_IV_MONGO_LIST,
+    NGX_IV_MONGO_GET_MANY,
+    NGX_IV_MONGO_USAGE,
+    NGX_IV_MONGO_STATS,
+    NGX_IV_MONGO_USERS_LIST,
+    NGX_IV_MONGO_USER_GET,
 
     /* from here on: writes */
     NGX_IV_MONGO_INSERT,
@@ -43,6 +49,11 @@ typedef enum {
     NGX_IV_MONGO_REQUEST_END,
     NGX_IV_MONGO_REQUEST_FREE,
     NGX_IV_MONGO_INDEXES,
+    NGX_IV_MONGO_PATCH,
+    NGX_IV_MONGO_BULK,
+    NGX_IV_MONGO_MODERATE,
+    NGX_IV_MONGO_USER_PATCH,
+    NGX_IV_MONGO_AUDIT,
 
     NGX_IV_MONGO_LAST
 } ngx_iv_mongo_kind_e;
@@ -69,6 +80,7 @@ typedef struct {
     int64_t                 size;
     ngx_iv_quota_t          quota;
     u_char                  fingerprint[NGX_IV_SHA256_LEN];
+    struct ngx_iv_lists_s  *lists;      /* see ngx_iv_lists.h */
 
     /* results as in ngx_iv_metadata_op_t */
     ngx_int_t               code;

@@ -15,8 +15,6 @@ static int64_t ngx_iv_mongo_update(ngx_iv_mongo_ctx_t *ctx,
     const bson_t *opts);
 static void ngx_iv_mongo_lease_held(ngx_iv_mongo_call_t *call,
     const bson_t *reply);
-static ngx_uint_t ngx_iv_mongo_index(ngx_iv_mongo_ctx_t *ctx,
-    bson_t *command);
 static ngx_uint_t ngx_iv_mongo_index_conflict(ngx_iv_mongo_ctx_t *ctx,
     const bson_error_t *error);
 
@@ -570,7 +568,15 @@ ngx_iv_mongo_indexes(ngx_iv_mongo_ctx_t *ctx)
                            "expireAfterSeconds", BCON_INT32(86400),
                        "}", "]");
 
-    if (!ngx_iv_mongo_index(ctx, command) || !ctx->quota) {
+    if (!ngx_iv_mongo_index(ctx, command)) {
+        return;
+    }
+
+    if (ctx->audit && !ngx_iv_mongo_audit_indexes(ctx)) {
+        return;
+    }
+
+    if (!ctx->quota) {
         return;
     }
 
@@ -589,9 +595,7 @@ ngx_iv_mongo_indexes(ngx_iv_mongo_ctx_t *ctx)
 }
 
 
-/* 1: go on; frees the command */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_iv_mongo_index(ngx_iv_mongo_ctx_t *ctx, bson_t *command)
 {
     bool          ok;

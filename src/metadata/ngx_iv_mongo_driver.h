@@ -8,6 +8,8 @@
  * ngx_iv_delete.c        deletes and expiries
  * ngx_iv_direct.c        tickets for direct uploads
  * ngx_iv_request_record.c  … on repeated requests
+ * ngx_iv_list.c, ngx_iv_change.c, ngx_iv_admin.c, ngx_iv_audit_write.c
+ *                        … of ngx_iv_metadata_lists.h
  */
 
 #ifndef NGX_IV_MONGO_DRIVER_H
@@ -22,6 +24,7 @@
 #define NGX_IV_MONGO_STATE      "image_vault_state"
 #define NGX_IV_MONGO_USERS      "users"
 #define NGX_IV_MONGO_REQUESTS   "image_vault_requests"
+#define NGX_IV_MONGO_TRAIL      "image_vault_audit"
 
 /* a user's entry for an image, as a path in expressions */
 #define NGX_IV_QUOTA_ENTRY      "$storageQuota.pending."
@@ -40,6 +43,7 @@ typedef struct {
     ngx_msec_t              timeout;
     const u_char           *token;      /* NGX_IV_MONGO_TOKEN bytes */
     ngx_uint_t              quota;
+    ngx_uint_t              audit;
 } ngx_iv_mongo_ctx_t;
 
 
@@ -59,6 +63,11 @@ int64_t ngx_iv_mongo_updated(ngx_iv_mongo_ctx_t *ctx, bool ok,
 ngx_int_t ngx_iv_mongo_modified(ngx_iv_mongo_ctx_t *ctx, bool ok,
     const bson_t *reply, const bson_error_t *error, bson_iter_t *it);
 
+/* maxTimeMS of what may read much */
+ngx_msec_t ngx_iv_mongo_max(ngx_iv_mongo_ctx_t *ctx);
+/* NGX_OK, NGX_DECLINED, NGX_ERROR: the call has failed; frees the filter */
+ngx_int_t ngx_iv_mongo_exists(ngx_iv_mongo_ctx_t *ctx, bson_t *filter);
+
 void ngx_iv_mongo_get(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_insert(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_change(ngx_iv_mongo_ctx_t *ctx);
@@ -69,6 +78,8 @@ void ngx_iv_mongo_refs(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_sweep_stale(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_remove(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_indexes(ngx_iv_mongo_ctx_t *ctx);
+/* 1: go on; frees the command */
+ngx_uint_t ngx_iv_mongo_index(ngx_iv_mongo_ctx_t *ctx, bson_t *command);
 void ngx_iv_mongo_delete(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_sweep_expired(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_quota_reserve(ngx_iv_mongo_ctx_t *ctx);
@@ -79,6 +90,25 @@ void ngx_iv_mongo_request_begin(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_request_alive(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_request_end(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_request_free(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_list(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_get_many(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_usage(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_stats(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_users(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_user(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_patch(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_bulk(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_moderate(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_user_patch(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_audit(ngx_iv_mongo_ctx_t *ctx);
+ngx_uint_t ngx_iv_mongo_audit_indexes(ngx_iv_mongo_ctx_t *ctx);
+
+/* the sum of the owner's ready images.  NGX_OK or NGX_ERROR */
+ngx_int_t ngx_iv_mongo_quota_sum(ngx_iv_mongo_ctx_t *ctx, int64_t *sum);
+/* for an owner without a document, or one without `used`, by call->owner and
+ * call->quota.  NGX_AGAIN: there is one now; NGX_ERROR */
+ngx_int_t ngx_iv_mongo_quota_create(ngx_iv_mongo_ctx_t *ctx);
+ngx_int_t ngx_iv_mongo_quota_complete(ngx_iv_mongo_ctx_t *ctx);
 
 /* drops the number in the entry of image `id`; give: what it held is given
  * back.  Documents changed, or NGX_ERROR */

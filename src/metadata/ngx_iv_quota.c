@@ -42,10 +42,8 @@ static void ngx_iv_quota_parse(ngx_iv_mongo_call_t *call, const bson_t *b,
     ngx_iv_quota_state_t *state);
 static ngx_uint_t ngx_iv_quota_number(const bson_t *b, const char *path,
     int64_t *n);
-static ngx_int_t ngx_iv_quota_create(ngx_iv_mongo_ctx_t *ctx);
 static ngx_int_t ngx_iv_quota_complete(ngx_iv_mongo_ctx_t *ctx,
     const ngx_iv_quota_state_t *state);
-static ngx_int_t ngx_iv_quota_sum(ngx_iv_mongo_ctx_t *ctx, int64_t *sum);
 static int64_t ngx_iv_quota_drop_own(ngx_iv_mongo_ctx_t *ctx,
     ngx_uint_t give);
 
@@ -225,7 +223,7 @@ ngx_iv_quota_judge(ngx_iv_mongo_ctx_t *ctx)
             return NGX_OK;
         }
 
-        return ngx_iv_quota_create(ctx);
+        return ngx_iv_mongo_quota_create(ctx);
     }
 
     if (!state.has_used) {
@@ -391,8 +389,8 @@ ngx_iv_quota_number(const bson_t *b, const char *path, int64_t *n)
 
 /* an owner without a document.  NGX_AGAIN: there is one now; NGX_ERROR */
 
-static ngx_int_t
-ngx_iv_quota_create(ngx_iv_mongo_ctx_t *ctx)
+ngx_int_t
+ngx_iv_mongo_quota_create(ngx_iv_mongo_ctx_t *ctx)
 {
     bool                   ok;
     bson_t                 filter, *update, *opts, reply;
@@ -401,7 +399,7 @@ ngx_iv_quota_create(ngx_iv_mongo_ctx_t *ctx)
     bson_error_t           error;
     ngx_iv_quota_state_t   state;
 
-    if (ngx_iv_quota_sum(ctx, &sum) != NGX_OK) {
+    if (ngx_iv_mongo_quota_sum(ctx, &sum) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -465,6 +463,18 @@ ngx_iv_quota_create(ngx_iv_mongo_ctx_t *ctx)
 }
 
 
+ngx_int_t
+ngx_iv_mongo_quota_complete(ngx_iv_mongo_ctx_t *ctx)
+{
+    ngx_iv_quota_state_t  state;
+
+    ngx_memzero(&state, sizeof(ngx_iv_quota_state_t));
+    state.has_limit = 1;
+
+    return ngx_iv_quota_complete(ctx, &state);
+}
+
+
 /* a document without `used`.  NGX_AGAIN, NGX_ERROR */
 
 static ngx_int_t
@@ -477,7 +487,7 @@ ngx_iv_quota_complete(ngx_iv_mongo_ctx_t *ctx,
     ngx_int_t      rc;
     bson_error_t   error;
 
-    if (ngx_iv_quota_sum(ctx, &sum) != NGX_OK) {
+    if (ngx_iv_mongo_quota_sum(ctx, &sum) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -513,8 +523,8 @@ ngx_iv_quota_complete(ngx_iv_mongo_ctx_t *ctx,
 }
 
 
-static ngx_int_t
-ngx_iv_quota_sum(ngx_iv_mongo_ctx_t *ctx, int64_t *sum)
+ngx_int_t
+ngx_iv_mongo_quota_sum(ngx_iv_mongo_ctx_t *ctx, int64_t *sum)
 {
     bson_t                match, *pipeline;
     ngx_int_t             rc;

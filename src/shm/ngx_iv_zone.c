@@ -2,7 +2,7 @@
 
 
 #define NGX_IV_ZONE_MAGIC     0x6976617a
-#define NGX_IV_ZONE_LAYOUT    1
+#define NGX_IV_ZONE_LAYOUT    2
 #define NGX_IV_ZONE_PAGES     8
 #define NGX_IV_BREAKER_PAUSE  1000
 

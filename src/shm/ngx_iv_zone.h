@@ -30,6 +30,7 @@ typedef enum {
     NGX_IV_COUNT_SWEEPS,
     NGX_IV_COUNT_SWEPT,             /* documents that became error */
     NGX_IV_COUNT_SWEEP_DELETED,     /* documents removed */
+    NGX_IV_COUNT_AUDIT_LOST,        /* entries that could not be written */
 
     NGX_IV_COUNT_LAST
 } ngx_iv_count_e;

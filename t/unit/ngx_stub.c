@@ -675,6 +675,52 @@ ngx_decode_base64(ngx_str_t *dst, ngx_str_t *src)
 }
 
 
+void
+ngx_encode_base64url(ngx_str_t *dst, ngx_str_t *src)
+{
+    size_t  i;
+
+    ngx_encode_base64(dst, src);
+
+    while (dst->len && dst->data[dst->len - 1] == '=') {
+        dst->len--;
+    }
+
+    for (i = 0; i < dst->len; i++) {
+        dst->data[i] = dst->data[i] == '+' ? '-'
+                       : dst->data[i] == '/' ? '_' : dst->data[i];
+    }
+}
+
+
+ngx_int_t
+ngx_decode_base64url(ngx_str_t *dst, ngx_str_t *src)
+{
+    size_t      i;
+    u_char     *p;
+    ngx_int_t   rc;
+    ngx_str_t   plain;
+
+    p = malloc(src->len + 1);
+
+    for (i = 0; i < src->len; i++) {
+        p[i] = src->data[i] == '-' ? '+'
+               : src->data[i] == '_' ? '/'
+               : src->data[i] == '+' || src->data[i] == '/' ? '!'
+               : src->data[i];
+    }
+
+    plain.data = p;
+    plain.len = src->len;
+
+    rc = ngx_decode_base64(dst, &plain);
+
+    free(p);
+
+    return rc;
+}
+
+
 /* printing: the conversions of nginx's own ngx_vslprintf() */
 
 
