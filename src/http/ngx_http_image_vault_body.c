@@ -1,5 +1,5 @@
 /*
- * The request's body on its way into images: from the socket piece by piece,
+ * The request's body on its way to its sink: from the socket piece by piece,
  * from memory, or from the file somebody else had it written to.
  *
  * Bytes are copied from nginx's body buffer to where they are wanted; there is
@@ -326,7 +326,7 @@ ngx_http_image_vault_body_feed(ngx_http_request_t *r,
     b->ended = 1;
     r->read_event_handler = ngx_http_block_reading;
 
-    ngx_http_image_vault_intake_end(ctx->intake);
+    ctx->sink->end(ctx->sink->data);
 }
 
 
@@ -373,8 +373,7 @@ ngx_http_image_vault_body_copy(ngx_http_request_t *r,
         buf = b->in->buf;
 
         if (b->pos != b->last) {
-            rc = ngx_http_image_vault_intake_feed(ctx->intake, &b->pos,
-                                                  b->last);
+            rc = ctx->sink->feed(ctx->sink->data, &b->pos, b->last);
 
             if (rc != NGX_OK) {
                 return rc;
@@ -384,8 +383,7 @@ ngx_http_image_vault_body_copy(ngx_http_request_t *r,
         }
 
         if (ngx_buf_in_memory(buf)) {
-            rc = ngx_http_image_vault_intake_feed(ctx->intake, &buf->pos,
-                                                  buf->last);
+            rc = ctx->sink->feed(ctx->sink->data, &buf->pos, buf->last);
 
             if (rc != NGX_OK) {
                 return rc;
@@ -586,7 +584,7 @@ ngx_http_image_vault_body_broken(ngx_http_request_t *r,
     {
         ngx_http_image_vault_body_cleanup(b);
 
-        ngx_http_image_vault_intake_abandon(ctx->intake);
+        ctx->sink->gone(ctx->sink->data);
         ctx->result = "aborted";
 
         ngx_http_finalize_request(r, NGX_HTTP_CLIENT_CLOSED_REQUEST);
@@ -624,5 +622,5 @@ ngx_http_image_vault_body_fail(ngx_http_request_t *r,
 
     r->read_event_handler = ngx_http_block_reading;
 
-    ngx_http_image_vault_intake_fail(ctx->intake, code, why);
+    ctx->sink->fail(ctx->sink->data, code, why);
 }

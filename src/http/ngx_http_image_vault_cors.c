@@ -216,13 +216,12 @@ ngx_http_image_vault_preflight_answer(ngx_http_request_t *r,
     age.data = p;
     age.len = ngx_sprintf(p, "%T", lcf->cors_max_age) - p;
 
-    ngx_http_image_vault_methods(r, lcf, &methods);
-
-    if (ngx_iv_cors_headers(r->pool,
-                            ngx_http_image_vault_header_in(r,
+    if (ngx_http_image_vault_methods(r, lcf, &methods) != NGX_OK
+        || ngx_iv_cors_headers(r->pool,
+                               ngx_http_image_vault_header_in(r,
                                     "access-control-request-headers", NULL),
-                            &headers)
-        != NGX_OK
+                               &headers)
+           != NGX_OK
         || ngx_http_image_vault_add_header(r, "Access-Control-Allow-Methods",
                                            &methods)
            != NGX_OK

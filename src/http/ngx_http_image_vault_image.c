@@ -3,23 +3,17 @@
  * redirect to where the storage gives it out.
  */
 
-#include "module/ngx_http_image_vault_module.h"
+#include "http/ngx_http_image_vault_api.h"
 
 
-typedef struct {
-    ngx_http_request_t           *request;
-    ngx_http_image_vault_ctx_t   *ctx;
-    ngx_http_image_vault_show_e   how;
-} ngx_http_image_vault_read_t;
-
-
-static void ngx_http_image_vault_looked_up(ngx_iv_metadata_op_t *op);
-static ngx_int_t ngx_http_image_vault_answer(ngx_http_image_vault_read_t *rd,
-    ngx_iv_metadata_op_t *op);
-static ngx_uint_t ngx_http_image_vault_may_read(
-    ngx_http_image_vault_ctx_t *ctx, const ngx_iv_document_t *doc);
-static ngx_int_t ngx_http_image_vault_state(ngx_http_image_vault_ctx_t *ctx,
-    const ngx_iv_document_t *doc);
+static ngx_int_t ngx_http_image_vault_show_next(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+static ngx_int_t ngx_http_image_vault_view_next(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+static ngx_int_t ngx_http_image_vault_download_next(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+static ngx_int_t ngx_http_image_vault_answer(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_show_e how);
 static ngx_uint_t ngx_http_image_vault_wants_image(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_image_vault_names_image(const ngx_str_t *accept);
 static ngx_int_t ngx_http_image_vault_show(ngx_http_request_t *r,
@@ -36,10 +30,14 @@ ngx_int_t
 ngx_http_image_vault_image(ngx_http_request_t *r,
     ngx_http_image_vault_show_e how)
 {
-    ngx_int_t                     rc;
-    ngx_iv_metadata_op_t         *op;
-    ngx_http_image_vault_ctx_t   *ctx;
-    ngx_http_image_vault_read_t  *rd;
+    ngx_int_t                    rc;
+    ngx_http_image_vault_ctx_t  *ctx;
+
+    static const ngx_http_image_vault_next_pt  next[] = {
+        ngx_http_image_vault_show_next,
+        ngx_http_image_vault_view_next,
+        ngx_http_image_vault_download_next
+    };
 
     ctx = ngx_http_image_vault_ctx(r);
     if (ctx == NULL) {
@@ -66,106 +64,65 @@ ngx_http_image_vault_image(ngx_http_request_t *r,
         return rc;
     }
 
-    rd = ngx_palloc(r->pool, sizeof(ngx_http_image_vault_read_t));
-    if (rd == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    rd->request = r;
-    rd->ctx = ctx;
-    rd->how = how;
-
-    op = ngx_iv_metadata_op_create(ngx_http_image_vault_worker->metadata,
-                                   r->pool, r->connection->log);
-    if (op == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    op->data = rd;
-    op->handler = ngx_http_image_vault_looked_up;
-
-    r->main->count++;
-
-    ngx_iv_metadata_get(op, ctx->id);
-
-    return NGX_DONE;
+    return ngx_http_image_vault_lookup(r, ctx, next[how]);
 }
 
-
-static void
-ngx_http_image_vault_looked_up(ngx_iv_metadata_op_t *op)
-{
-    ngx_connection_t             *c;
-    ngx_http_request_t           *r;
-    ngx_http_image_vault_read_t  *rd;
-
-    rd = op->data;
-    r = rd->request;
-    c = r->connection;
-
-    ngx_http_set_log_request(c->log, r);
-
-    rd->ctx->metadata_time = op->time;
-
-    ngx_http_finalize_request(r, ngx_http_image_vault_answer(rd, op));
-
-    ngx_http_run_posted_requests(c);
-}
-
-
-/* the order is the interface's: who may not read learns nothing else */
 
 static ngx_int_t
-ngx_http_image_vault_answer(ngx_http_image_vault_read_t *rd,
-    ngx_iv_metadata_op_t *op)
+ngx_http_image_vault_show_next(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx)
 {
-    ngx_int_t                    rc;
-    ngx_iv_document_t           *doc;
-    ngx_http_request_t          *r;
-    ngx_http_image_vault_ctx_t  *ctx;
+    return ngx_http_image_vault_answer(r, ctx, NGX_HTTP_IMAGE_VAULT_SHOW);
+}
 
-    r = rd->request;
-    ctx = rd->ctx;
 
-    if (op->code != NGX_OK) {
-        return ngx_http_image_vault_error(r, op->code, NULL);
-    }
+static ngx_int_t
+ngx_http_image_vault_view_next(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx)
+{
+    return ngx_http_image_vault_answer(r, ctx, NGX_HTTP_IMAGE_VAULT_VIEW);
+}
 
-    doc = op->document;
 
-    if (!ngx_http_image_vault_may_read(ctx, doc)) {
-        ngx_http_image_vault_count(NGX_IV_COUNT_DENIED, 1);
-        return ngx_http_image_vault_error(r, NGX_IV_NOT_FOUND, "not allowed");
-    }
+static ngx_int_t
+ngx_http_image_vault_download_next(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx)
+{
+    return ngx_http_image_vault_answer(r, ctx, NGX_HTTP_IMAGE_VAULT_DOWNLOAD);
+}
 
-    if (doc->status == NGX_IV_STATUS_ERROR || doc->deleted_at) {
-        return ngx_http_image_vault_error(r, NGX_IV_NOT_FOUND, "deleted");
-    }
 
-    ctx->document = doc;
+/* the order is the interface's */
 
-    rc = ngx_http_image_vault_state(ctx, doc);
+static ngx_int_t
+ngx_http_image_vault_answer(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_show_e how)
+{
+    ngx_int_t  rc;
 
-    if (rc == NGX_IV_BLOCKED && doc->blocked_reason.len) {
-        return ngx_http_image_vault_refuse(r, rc, NULL, &doc->blocked_reason);
+    rc = ngx_http_image_vault_state(ctx, ctx->document);
+
+    if (rc == NGX_IV_BLOCKED && ctx->document->blocked_reason.len) {
+        return ngx_http_image_vault_refuse(r, rc, NULL,
+                                           &ctx->document->blocked_reason);
     }
 
     if (rc != NGX_OK) {
         return ngx_http_image_vault_error(r, rc, NULL);
     }
 
-    if (rd->how == NGX_HTTP_IMAGE_VAULT_SHOW
+    if (how == NGX_HTTP_IMAGE_VAULT_SHOW
         && !ngx_http_image_vault_wants_image(r))
     {
         return ngx_http_image_vault_show(r, ctx);
     }
 
     return ngx_http_image_vault_send_redirect(r, ctx,
-                                    rd->how == NGX_HTTP_IMAGE_VAULT_DOWNLOAD);
+                                        how == NGX_HTTP_IMAGE_VAULT_DOWNLOAD);
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_image_vault_may_read(ngx_http_image_vault_ctx_t *ctx,
     const ngx_iv_document_t *doc)
 {
@@ -201,7 +158,18 @@ ngx_http_image_vault_may_read(ngx_http_image_vault_ctx_t *ctx,
 }
 
 
-static ngx_int_t
+ngx_uint_t
+ngx_http_image_vault_owns(ngx_http_image_vault_ctx_t *ctx,
+    const ngx_iv_document_t *doc)
+{
+    return ctx->admin
+           || (ctx->owner.len && ctx->owner.len == doc->owner.len
+               && ngx_memcmp(ctx->owner.data, doc->owner.data, doc->owner.len)
+                  == 0);
+}
+
+
+ngx_int_t
 ngx_http_image_vault_state(ngx_http_image_vault_ctx_t *ctx,
     const ngx_iv_document_t *doc)
 {

@@ -5,7 +5,12 @@
 #include "http/ngx_http_image_vault_intake.h"
 
 
-static void ngx_http_image_vault_intake_cleanup(void *data);
+static void ngx_http_image_vault_intake_gone(void *data);
+static void ngx_http_image_vault_intake_broken(void *data, ngx_int_t code,
+    const char *why);
+static ngx_int_t ngx_http_image_vault_intake_feed(void *data, u_char **pos,
+    u_char *last);
+static void ngx_http_image_vault_intake_end(void *data);
 static ngx_int_t ngx_http_image_vault_raw_feed(
     ngx_http_image_vault_intake_t *it, const u_char **pos,
     const u_char *last);
@@ -33,6 +38,12 @@ ngx_http_image_vault_intake_init(ngx_http_image_vault_intake_t *it)
 
     it->last = &it->files;
 
+    it->sink.feed = ngx_http_image_vault_intake_feed;
+    it->sink.end = ngx_http_image_vault_intake_end;
+    it->sink.fail = ngx_http_image_vault_intake_broken;
+    it->sink.gone = ngx_http_image_vault_intake_gone;
+    it->sink.data = it;
+
     it->event.handler = ngx_http_image_vault_intake_step;
     it->event.data = it;
     it->event.log = it->request->connection->log;
@@ -42,7 +53,7 @@ ngx_http_image_vault_intake_init(ngx_http_image_vault_intake_t *it)
         return NGX_ERROR;
     }
 
-    cln->handler = ngx_http_image_vault_intake_cleanup;
+    cln->handler = ngx_http_image_vault_intake_gone;
     cln->data = it;
 
     return NGX_OK;
@@ -52,11 +63,21 @@ ngx_http_image_vault_intake_init(ngx_http_image_vault_intake_t *it)
 /* whoever ends the request first: what was begun is undone without it */
 
 static void
-ngx_http_image_vault_intake_cleanup(void *data)
+ngx_http_image_vault_intake_gone(void *data)
 {
     ngx_http_image_vault_intake_t *it = data;
 
     ngx_http_image_vault_intake_abandon(it);
+}
+
+
+static void
+ngx_http_image_vault_intake_broken(void *data, ngx_int_t code,
+    const char *why)
+{
+    ngx_http_image_vault_intake_t *it = data;
+
+    ngx_http_image_vault_intake_fail(it, code, why);
 }
 
 
@@ -108,10 +129,11 @@ ngx_http_image_vault_intake_abandon(ngx_http_image_vault_intake_t *it)
 }
 
 
-ngx_int_t
-ngx_http_image_vault_intake_feed(ngx_http_image_vault_intake_t *it,
-    u_char **pos, u_char *last)
+static ngx_int_t
+ngx_http_image_vault_intake_feed(void *data, u_char **pos, u_char *last)
 {
+    ngx_http_image_vault_intake_t *it = data;
+
     ngx_int_t      rc;
     const u_char  *p;
 
@@ -205,9 +227,11 @@ ngx_http_image_vault_file_feed(ngx_http_image_vault_file_t *file,
 }
 
 
-void
-ngx_http_image_vault_intake_end(ngx_http_image_vault_intake_t *it)
+static void
+ngx_http_image_vault_intake_end(void *data)
 {
+    ngx_http_image_vault_intake_t *it = data;
+
     ngx_int_t  rc;
 
     if (it->over || it->code) {

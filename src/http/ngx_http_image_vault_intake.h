@@ -46,6 +46,7 @@ struct ngx_http_image_vault_file_s {
 struct ngx_http_image_vault_intake_s {
     ngx_http_request_t          *request;
     ngx_http_image_vault_ctx_t  *ctx;
+    ngx_http_image_vault_sink_t  sink;
 
     /* what is asked for */
     ngx_str_t           owner;
@@ -101,6 +102,11 @@ ngx_http_image_vault_file_t *ngx_http_image_vault_file_add(
 ngx_int_t ngx_http_image_vault_file_feed(ngx_http_image_vault_file_t *file,
     const u_char **pos, const u_char *last);
 void ngx_http_image_vault_intake_post(ngx_http_image_vault_intake_t *it);
+/* it is refused as a whole: undo, then answer `code` */
+void ngx_http_image_vault_intake_fail(ngx_http_image_vault_intake_t *it,
+    ngx_int_t code, const char *why);
+/* nobody waits for an answer: undo what can be undone */
+void ngx_http_image_vault_intake_abandon(ngx_http_image_vault_intake_t *it);
 /* nothing may have begun for it: what the pool's end needs.  NGX_OK or
  * NGX_ERROR */
 ngx_int_t ngx_http_image_vault_intake_init(ngx_http_image_vault_intake_t *it);

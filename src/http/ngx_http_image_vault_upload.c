@@ -105,6 +105,7 @@ ngx_http_image_vault_upload(ngx_http_request_t *r)
     }
 
     ctx->intake = it;
+    ctx->sink = &it->sink;
 
     if (it->key.len) {
         return ngx_http_image_vault_request_begin(it);

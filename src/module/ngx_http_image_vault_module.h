@@ -116,6 +116,23 @@ extern ngx_http_image_vault_worker_t  *ngx_http_image_vault_worker;
 
 typedef struct ngx_http_image_vault_intake_s  ngx_http_image_vault_intake_t;
 
+
+/* where the bytes of a body go */
+typedef struct {
+    /* NGX_OK: all are taken; NGX_AGAIN: there is no room, *pos tells,
+     * ngx_http_image_vault_body_more() follows; else a code */
+    ngx_int_t  (*feed)(void *data, u_char **pos, u_char *last);
+    /* all bytes were in */
+    void       (*end)(void *data);
+    /* the body broke off, or was refused: answer `code`.  why may be NULL: the
+     * sink has the reason */
+    void       (*fail)(void *data, ngx_int_t code, const char *why);
+    /* the client is gone */
+    void       (*gone)(void *data);
+    void        *data;
+} ngx_http_image_vault_sink_t;
+
+
 /* state of one request; survives internal redirects (found again through a
  * pool cleanup, as r->ctx is cleared) */
 typedef struct {
@@ -134,9 +151,13 @@ typedef struct {
     ngx_msec_t              metadata_time;  /* NGX_TIMER_INFINITE: none */
     ngx_msec_t              storage_time;
     ngx_http_image_vault_intake_t  *intake; /* of a request that is uploading */
+    ngx_http_image_vault_sink_t  *sink;     /* of a body that is read */
     void                   *body;           /* ngx_http_image_vault_body_t */
     /* of the location that a cross-origin request went to, for error pages */
     ngx_http_image_vault_cors_t    *cors;
+
+    ngx_str_t               target;         /* "*" of a path that is no id */
+    struct ngx_iv_json_node_s  *json;       /* the body, once it is read */
 
     /* of image_vault_files: the URI whose link was found valid */
     ngx_str_t               link_uri;
@@ -286,25 +307,12 @@ ngx_int_t ngx_http_image_vault_preflight(ngx_http_request_t *r);
 ngx_int_t ngx_http_image_vault_cors_filter(ngx_http_request_t *r,
     ngx_http_image_vault_loc_conf_t *lcf);
 
-/* …_routes.c: the methods that the request's path knows, "GET, HEAD" */
-void ngx_http_image_vault_methods(ngx_http_request_t *r,
+/* …_routes.c: the methods that the request's path knows, "GET, HEAD", with a
+ * NUL behind them.  NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_methods(ngx_http_request_t *r,
     ngx_http_image_vault_loc_conf_t *lcf, ngx_str_t *methods);
 
-/* …_intake.c: what an upload request makes of its body */
-/* bytes of the body: NGX_OK: all are taken; NGX_AGAIN: there is no room, *pos
- * tells, ngx_http_image_vault_body_more() follows; else a code, the reason is
- * known already */
-ngx_int_t ngx_http_image_vault_intake_feed(ngx_http_image_vault_intake_t *it,
-    u_char **pos, u_char *last);
-/* all bytes were in */
-void ngx_http_image_vault_intake_end(ngx_http_image_vault_intake_t *it);
-/* the body broke off, or is refused: undo, then answer `code` */
-void ngx_http_image_vault_intake_fail(ngx_http_image_vault_intake_t *it,
-    ngx_int_t code, const char *why);
-/* the client is gone */
-void ngx_http_image_vault_intake_abandon(ngx_http_image_vault_intake_t *it);
-
-/* …_body.c: feeds the request's body to ctx->intake from wherever it is: the
+/* …_body.c: feeds the request's body to ctx->sink from wherever it is: the
  * socket (unbuffered), memory, or a file (read in a thread).  Starts reading;
  * NGX_DONE, or an HTTP status / NGX_ERROR before anything was begun */
 ngx_int_t ngx_http_image_vault_body_start(ngx_http_request_t *r,
@@ -312,7 +320,7 @@ ngx_int_t ngx_http_image_vault_body_start(ngx_http_request_t *r,
 /* there is room again */
 void ngx_http_image_vault_body_more(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
-/* the intake is over: stop reading, restore the request's handlers */
+/* stop reading, restore the request's handlers */
 void ngx_http_image_vault_body_stop(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
 /* after a failed read: 1: the client is gone; 0: it can still be answered */
