@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""What an upload and a redirect cost, as ratios within one run.
+"""What uploads and redirects cost, as ratios within one run.
 
 The module and a plain `proxy_pass` (proxy_request_buffering off) send the same
 bytes to the same S3 server, in turn, several rounds.  A worker's CPU time is
 read from /proc, until it is idle again, and the bytes it took from its access
 log, so that uploads which the load generator breaks off at its end count as
 far as they went.  MD5 and SHA-256 are timed by `openssl speed` in every round.
+Files in forms are compared with the same files as bodies of their own
+(forms.py), parsers measured alone (parsers.py).
 
 Needs what `util/setup-test` sets up; `util/bench` starts the servers and sets
 TEST_MONGODB_URI, TEST_S3_* as for the tests.  TEST_MODULE names another build
@@ -15,268 +17,21 @@ of the module.
 import argparse
 import os
 import re
-import signal
-import socket
-import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-import zlib
 
-import boto3
-import botocore.config
 import pymongo
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(HERE)
-TICK = os.sysconf("SC_CLK_TCK")
-GB = 1e9
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def png(size):
-    """A whole PNG of exactly `size` bytes; its pixels are noise."""
-    def chunk(kind, data):
-        return (len(data).to_bytes(4, "big") + kind + data
-                + zlib.crc32(kind + data).to_bytes(4, "big"))
-    out = [b"\x89PNG\r\n\x1a\n",
-           chunk(b"IHDR", (64).to_bytes(4, "big") + (48).to_bytes(4, "big")
-                 + bytes([8, 2, 0, 0, 0]))]
-    rest = size - sum(map(len, out)) - 12
-    noise = os.urandom(65536)
-    while rest:
-        n = min(65536, rest - 12)
-        if 0 < rest - 12 - n < 13:
-            n -= 13
-        out.append(chunk(b"IDAT", noise[:n]))
-        rest -= n + 12
-    return b"".join(out + [chunk(b"IEND", b"")])
-
-
-def jpeg(size):
-    """A whole JPEG of exactly `size` bytes: what photos are."""
-    def seg(marker, data):
-        return bytes([0xFF, marker]) + (2 + len(data)).to_bytes(2, "big") + data
-    head = (b"\xff\xd8" + seg(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0")
-            + seg(0xDB, b"\0" + b"\1" * 64)
-            + seg(0xC0, bytes([8]) + (48).to_bytes(2, "big")
-                  + (64).to_bytes(2, "big") + b"\1\1\x11\0")
-            + seg(0xC4, b"\0\1" + b"\0" * 15 + b"\0")
-            + seg(0xDA, b"\1\1\0\0\x3f\0"))
-    n = size - len(head) - 2
-    # entropy-coded data: every FF is stuffed, as an encoder does
-    noise = os.urandom(1 << 20).replace(b"\xff", b"\xff\0")[:1 << 20]
-    data = (noise * (n // len(noise) + 1))[:n]
-    if data.endswith(b"\xff"):
-        data = data[:-1] + b"\0"
-    # the seam between two copies may split a stuffed FF
-    if noise.endswith(b"\xff"):
-        data = data.replace(b"\xff" + noise[:1], b"\xfe" + noise[:1])
-    return head + data + b"\xff\xd9"
-
-
-class Nginx:
-    """One nginx, one worker: the module's locations and the plain proxy."""
-
-    def __init__(self, folder):
-        self.port = free_port()
-        self.folder = folder
-        for d in ("logs", "tmp"):
-            os.makedirs(os.path.join(folder, d), exist_ok=True)
-        e = os.environ
-        module = e.get("TEST_MODULE",
-                       f"{ROOT}/build/ngx_http_image_vault_module.so")
-        host = e["TEST_S3_ENDPOINT"].split("//")[1]
-        user = "user root;" if os.geteuid() == 0 else ""
-        conf = f"""
-{user}
-load_module {module};
-thread_pool iv_read threads=2;
-thread_pool iv_write threads=2;
-thread_pool iv_hash threads=2;
-worker_processes 1;
-pid {folder}/logs/nginx.pid;
-error_log {folder}/logs/error.log warn;
-events {{ worker_connections 4096; }}
-http {{
-    log_format bytes "$request_length";
-    access_log {folder}/logs/bytes bytes buffer=64k flush=100ms;
-    client_max_body_size 0;
-    client_body_temp_path {folder}/tmp/body;
-    proxy_temp_path {folder}/tmp/proxy;
-    fastcgi_temp_path {folder}/tmp/fastcgi;
-    scgi_temp_path {folder}/tmp/scgi;
-    uwsgi_temp_path {folder}/tmp/uwsgi;
-    image_vault_zone vault:1m;
-    image_vault_mongodb {e["TEST_MONGODB_URI"]} database=iv_bench;
-    image_vault_thread_pools read=iv_read write=iv_write hash=iv_hash;
-    image_vault_owner alice;
-    image_vault_max_size 300m;
-    image_vault_storage s3 {{
-        endpoint {e["TEST_S3_ENDPOINT"]};
-        region {e["TEST_S3_REGION"]};
-        bucket {e["TEST_S3_BUCKET"]};
-        credentials static {e["TEST_S3_ACCESS"]} {e["TEST_S3_SECRET"]};
-    }}
-    upstream s3 {{ server {host}; keepalive 64; }}
-    server {{
-        listen 127.0.0.1:{self.port};
-        location /api {{ image_vault_api s3; }}
-        location /302 {{ return 302 http://{host}/{"x" * 300}; }}
-        location / {{
-            proxy_pass http://s3;
-            proxy_http_version 1.1;
-            proxy_request_buffering off;
-            proxy_set_header Host {host};
-            proxy_set_header Connection "";
-        }}
-    }}
-}}
-"""
-        self.conf = os.path.join(folder, "nginx.conf")
-        with open(self.conf, "w") as f:
-            f.write(conf)
-        self.binary = e.get("TEST_NGINX_BINARY", "/usr/sbin/nginx")
-        self.process = None
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [self.binary, "-p", self.folder, "-c", self.conf,
-             "-g", "daemon off;"])
-        for _ in range(100):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        out = subprocess.run(["pgrep", "-P", str(self.process.pid)],
-                             capture_output=True, text=True, check=True)
-        self.worker = int(out.stdout.split()[0])
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
-
-    def cpu(self):
-        with open(f"/proc/{self.worker}/stat") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
-
-    def settle(self):
-        """Waits until the worker is idle: nothing of a run goes on."""
-        quiet, last = 0, self.cpu()
-        while quiet < 5:
-            time.sleep(0.1)
-            now = self.cpu()
-            quiet = quiet + 1 if now - last < 0.01 else 0
-            last = now
-
-    def taken(self):
-        """Bytes that clients have sent since the last call."""
-        name = os.path.join(self.folder, "logs/bytes")
-        with open(name, "r+") as f:
-            total = sum(int(x) for x in f.read().split())
-            f.truncate(0)
-        return total
-
-    def memory(self):
-        with open(f"/proc/{self.worker}/status") as f:
-            return 1024 * int(re.search(r"RssAnon:\s+(\d+)", f.read())[1])
-
-    def url(self, path):
-        return f"http://127.0.0.1:{self.port}{path}"
-
-
-def wrk(url, script, *args, connections=16, seconds=8, threads=1, timeout=120):
-    out = subprocess.run(
-        ["wrk", "-t", str(threads), "-c", str(connections), "-d",
-         f"{seconds}s", "--timeout", f"{timeout}s", "-s",
-         os.path.join(HERE, script), url, "--", *args],
-        capture_output=True, text=True)
-    m = re.search(r"RESULT (.*)", out.stdout)
-    if not m:
-        sys.exit(f"wrk failed: {out.stdout}{out.stderr}")
-    r = {k: float(v) for k, v in (p.split("=") for p in m[1].split())}
-    if r["errors"] or r["status"]:
-        print(f"  ! {int(r['errors'])} errors, {int(r['status'])} bad statuses")
-    return r
-
-
-def hash_cost():
-    """CPU seconds a GB of MD5 and SHA-256, one after the other."""
-    cost = 0
-    for name in ("md5", "sha256"):
-        out = subprocess.run(
-            ["openssl", "speed", "-evp", name, "-bytes", "65536",
-             "-seconds", "1"], capture_output=True, text=True)
-        rate = re.search(r"([\d.]+)k\s*$", out.stdout.strip())
-        cost += GB / (float(rate[1]) * 1000)
-    return cost
-
-
-class Storage:
-    """The S3 server: targets for the plain proxy, and an end to them."""
-
-    def __init__(self):
-        e = os.environ
-        self.bucket = e["TEST_S3_BUCKET"]
-        self.s3 = boto3.client(
-            "s3", endpoint_url=e["TEST_S3_ENDPOINT"],
-            region_name=e["TEST_S3_REGION"],
-            aws_access_key_id=e["TEST_S3_ACCESS"],
-            aws_secret_access_key=e["TEST_S3_SECRET"],
-            config=botocore.config.Config(
-                signature_version="s3v4", s3={"addressing_style": "path"}))
-        try:
-            self.s3.create_bucket(Bucket=self.bucket)
-        except self.s3.exceptions.ClientError:
-            pass
-
-    def target(self, name, kind):
-        url = self.s3.generate_presigned_url(
-            "put_object", Params={"Bucket": self.bucket, "Key": name,
-                                  "ContentType": kind}, ExpiresIn=86400)
-        return "/" + url.split("/", 3)[3]
-
-    def clean(self):
-        for prefix in ("images/", "bench/"):
-            pages = self.s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=prefix)
-            for page in pages:
-                keys = [{"Key": x["Key"]} for x in page.get("Contents", [])]
-                if keys:
-                    self.s3.delete_objects(Bucket=self.bucket,
-                                           Delete={"Objects": keys})
-
-
-def spread(values):
-    return (f"{statistics.median(values):.3f} "
-            f"({min(values):.3f}-{max(values):.3f})")
-
-
-def cost(nginx, storage, path, name, kind, targets, seconds):
-    """The worker's CPU seconds a GB of one run, and MB a second."""
-    nginx.settle()
-    nginx.taken()
-    before = nginx.cpu()
-    r = wrk(nginx.url(path), "put.lua", name, kind, *targets, seconds=seconds)
-    nginx.settle()
-    spent = nginx.cpu() - before
-    size = os.path.getsize(name)
-    storage.clean()
-    return (spent / (nginx.taken() / GB),
-            r["requests"] * size / r["seconds"] / 1e6)
+import forms
+import parsers
+from rig import (BUFFERS, IMAGES, MIB, Nginx, Storage, cost, hash_cost, jpeg,
+                 spread, wrk)
 
 
 def uploads(nginx, storage, folder, kind, size, rounds, seconds):
-    data = {"jpeg": jpeg, "png": png}[kind](size)
+    data = IMAGES[kind](size)
     name = os.path.join(folder, f"{size}.{kind}")
     with open(name, "wb") as f:
         f.write(data)
@@ -308,35 +63,57 @@ def uploads(nginx, storage, folder, kind, size, rounds, seconds):
           flush=True)
 
 
-def memory(nginx, storage, folder, count, size):
-    name = os.path.join(folder, "large.jpeg")
-    with open(name, "wb") as f:
-        f.write(jpeg(size))
-    base = nginx.memory()
-    peak = [0]
+def peak(nginx, storage, commands):
+    """The worker's memory at most, afterwards, and how many were created."""
+    most = [nginx.memory()]
     stop = threading.Event()
 
     def watch():
         while not stop.is_set():
-            peak[0] = max(peak[0], nginx.memory())
-            time.sleep(0.05)
+            most[0] = max(most[0], nginx.memory())
+            time.sleep(0.02)
 
     t = threading.Thread(target=watch)
     t.start()
     clients = [subprocess.Popen(
-        ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}\n", "-H",
-         "Content-Type: image/jpeg", "-T", name,
-         nginx.url("/api/upload?filename=x")],
-        stdout=subprocess.PIPE, text=True) for _ in range(count)]
+        ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}\n", *c],
+        stdout=subprocess.PIPE, text=True) for c in commands]
     codes = [c.communicate()[0].strip() for c in clients]
     stop.set()
     t.join()
-    growth = peak[0] - base
     nginx.settle()
     storage.clean()
+    return most[0], nginx.memory(), codes.count("201")
+
+
+def memory(nginx, storage, folder, count, size):
+    name = forms.write(folder, "large.jpeg", jpeg(size))
+    base = nginx.memory()
+    most, _, created = peak(nginx, storage, count * [
+        ["-H", "Content-Type: image/jpeg", "-T", name,
+         nginx.url("/api/upload?filename=x")]])
+    growth = most - base
     print(f"{count} uploads of {size / 1e6:g} MB at a time: the worker grew by "
           f"{growth / 1024:.0f} KiB, {growth / 1024 / count:.0f} KiB each   "
-          f"goal <= 256   ({codes.count('201')} of {count} created)")
+          f"goal <= 256   ({created} of {count} created)", flush=True)
+
+
+def memory_forms(nginx, storage, folder, count, size):
+    name = forms.write(folder, "form.jpeg", jpeg(size))
+    base = nginx.memory()
+    # the second time tells whether the heap grows on
+    first, again = [peak(nginx, storage, count * [
+        ["-H", "Expect:", "-F", f"file=@{name};type=image/jpeg",
+         nginx.url("/api/upload")]]) for _ in range(2)]
+    growth = first[0] - base
+    print(f"{count} forms with a file of {size / 1e6:g} MB at a time: the "
+          f"worker grew by {growth / MIB:.0f} MiB, "
+          f"{growth / 1024 / count:.0f} KiB each, by "
+          f"{(again[0] - base) / MIB:.0f} MiB when it was repeated; "
+          f"{(again[1] - base) / MIB:.0f} MiB stay with it")
+    print(f"  goal <= {BUFFERS + count / 4:.0f} MiB: image_vault_buffers "
+          f"({BUFFERS} MiB) and 256 KiB each   ({first[2]} and {again[2]} of "
+          f"{count} created)", flush=True)
 
 
 def redirects(nginx, storage, folder, rounds, seconds):
@@ -395,7 +172,8 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--seconds", type=int, default=8)
-    p.add_argument("--only", choices=("uploads", "memory", "redirects"))
+    p.add_argument("--only", choices=("uploads", "forms", "redirects",
+                                      "memory", "parsers"))
     a = p.parse_args()
 
     storage = Storage()
@@ -406,19 +184,27 @@ def main():
 
     def uploads_all(nginx, folder):
         for size in (1_000_000, 10_000_000):
-            for kind in ("jpeg", "png"):
+            for kind in IMAGES:
                 uploads(nginx, storage, folder, kind, size, a.rounds, a.seconds)
 
     parts = {
-        "uploads": uploads_all,
-        "redirects": lambda nginx, folder: redirects(
-            nginx, storage, folder, a.rounds, a.seconds),
-        "memory": lambda nginx, folder: memory(
-            nginx, storage, folder, 64, 200_000_000),
+        "uploads": [uploads_all],
+        "forms": [lambda nginx, folder: forms.run(
+            nginx, storage, folder, a.rounds, a.seconds)],
+        "redirects": [lambda nginx, folder: redirects(
+            nginx, storage, folder, a.rounds, a.seconds)],
+        "memory": [
+            lambda nginx, folder: memory(
+                nginx, storage, folder, 64, 200_000_000),
+            lambda nginx, folder: memory_forms(
+                nginx, storage, folder, 64, 10_000_000)],
     }
-    for name, part in parts.items():
+    for name, runs in parts.items():
         if a.only in (None, name):
-            alone(part)
+            for part in runs:
+                alone(part)
+    if a.only in (None, "parsers"):
+        parsers.run(a.rounds)
     pymongo.MongoClient(os.environ["TEST_MONGODB_URI"]).drop_database(
         "iv_bench")
 

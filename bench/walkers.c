@@ -10,7 +10,7 @@
  *     src/formats/ngx_iv_jpeg.c src/formats/ngx_iv_jpeg_declared.c
  *     src/formats/ngx_iv_jpeg_tail.c src/formats/ngx_iv_gif.c
  *     src/formats/ngx_iv_webp.c src/formats/ngx_iv_avif.c
- *     src/formats/ngx_iv_hash.c
+ *     src/formats/ngx_iv_hash.c src/formats/ngx_iv_hash_pair.c
  * libs: -lcrypto -lz
  */
 

@@ -1,0 +1,268 @@
+"""What the parts of the benchmark stand on: images, one nginx, the load
+generator, the S3 server, and what a worker spends."""
+
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import zlib
+
+import boto3
+import botocore.config
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+TICK = os.sysconf("SC_CLK_TCK")
+GB = 1e9
+MIB = 2 ** 20
+# of image_vault_buffers, in MiB
+BUFFERS = 128
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def png(size):
+    """A whole PNG of exactly `size` bytes; its pixels are noise."""
+    def chunk(kind, data):
+        return (len(data).to_bytes(4, "big") + kind + data
+                + zlib.crc32(kind + data).to_bytes(4, "big"))
+    out = [b"\x89PNG\r\n\x1a\n",
+           chunk(b"IHDR", (64).to_bytes(4, "big") + (48).to_bytes(4, "big")
+                 + bytes([8, 2, 0, 0, 0]))]
+    rest = size - sum(map(len, out)) - 12
+    noise = os.urandom(65536)
+    while rest:
+        n = min(65536, rest - 12)
+        if 0 < rest - 12 - n < 13:
+            n -= 13
+        out.append(chunk(b"IDAT", noise[:n]))
+        rest -= n + 12
+    return b"".join(out + [chunk(b"IEND", b"")])
+
+
+def jpeg(size):
+    """A whole JPEG of exactly `size` bytes: what photos are."""
+    def seg(marker, data):
+        return bytes([0xFF, marker]) + (2 + len(data)).to_bytes(2, "big") + data
+    head = (b"\xff\xd8" + seg(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0")
+            + seg(0xDB, b"\0" + b"\1" * 64)
+            + seg(0xC0, bytes([8]) + (48).to_bytes(2, "big")
+                  + (64).to_bytes(2, "big") + b"\1\1\x11\0")
+            + seg(0xC4, b"\0\1" + b"\0" * 15 + b"\0")
+            + seg(0xDA, b"\1\1\0\0\x3f\0"))
+    n = size - len(head) - 2
+    # entropy-coded data: every FF is stuffed, as an encoder does
+    noise = os.urandom(1 << 20).replace(b"\xff", b"\xff\0")[:1 << 20]
+    data = (noise * (n // len(noise) + 1))[:n]
+    if data.endswith(b"\xff"):
+        data = data[:-1] + b"\0"
+    # the seam between two copies may split a stuffed FF
+    if noise.endswith(b"\xff"):
+        data = data.replace(b"\xff" + noise[:1], b"\xfe" + noise[:1])
+    return head + data + b"\xff\xd9"
+
+
+IMAGES = {"jpeg": jpeg, "png": png}
+
+
+class Nginx:
+    """One nginx, one worker: the module's locations and the plain proxy."""
+
+    def __init__(self, folder):
+        self.port = free_port()
+        self.folder = folder
+        for d in ("logs", "tmp"):
+            os.makedirs(os.path.join(folder, d), exist_ok=True)
+        e = os.environ
+        module = e.get("TEST_MODULE",
+                       f"{ROOT}/build/ngx_http_image_vault_module.so")
+        host = e["TEST_S3_ENDPOINT"].split("//")[1]
+        user = "user root;" if os.geteuid() == 0 else ""
+        conf = f"""
+{user}
+load_module {module};
+thread_pool iv_read threads=2;
+thread_pool iv_write threads=2;
+thread_pool iv_hash threads=2;
+worker_processes 1;
+pid {folder}/logs/nginx.pid;
+error_log {folder}/logs/error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+    log_format bytes "$request_length";
+    access_log {folder}/logs/bytes bytes buffer=64k flush=100ms;
+    client_max_body_size 0;
+    client_body_temp_path {folder}/tmp/body;
+    proxy_temp_path {folder}/tmp/proxy;
+    fastcgi_temp_path {folder}/tmp/fastcgi;
+    scgi_temp_path {folder}/tmp/scgi;
+    uwsgi_temp_path {folder}/tmp/uwsgi;
+    image_vault_zone vault:1m;
+    image_vault_mongodb {e["TEST_MONGODB_URI"]} database=iv_bench;
+    image_vault_thread_pools read=iv_read write=iv_write hash=iv_hash;
+    image_vault_owner alice;
+    image_vault_max_size 300m;
+    image_vault_buffers {BUFFERS}m;
+    image_vault_storage s3 {{
+        endpoint {e["TEST_S3_ENDPOINT"]};
+        region {e["TEST_S3_REGION"]};
+        bucket {e["TEST_S3_BUCKET"]};
+        credentials static {e["TEST_S3_ACCESS"]} {e["TEST_S3_SECRET"]};
+    }}
+    upstream s3 {{ server {host}; keepalive 64; }}
+    server {{
+        listen 127.0.0.1:{self.port};
+        location /api {{ image_vault_api s3; }}
+        location /302 {{ return 302 http://{host}/{"x" * 300}; }}
+        location / {{
+            proxy_pass http://s3;
+            proxy_http_version 1.1;
+            proxy_request_buffering off;
+            proxy_set_header Host {host};
+            proxy_set_header Connection "";
+        }}
+    }}
+}}
+"""
+        self.conf = os.path.join(folder, "nginx.conf")
+        with open(self.conf, "w") as f:
+            f.write(conf)
+        self.binary = e.get("TEST_NGINX_BINARY", "/usr/sbin/nginx")
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [self.binary, "-p", self.folder, "-c", self.conf,
+             "-g", "daemon off;"])
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        out = subprocess.run(["pgrep", "-P", str(self.process.pid)],
+                             capture_output=True, text=True, check=True)
+        self.worker = int(out.stdout.split()[0])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+
+    def cpu(self):
+        with open(f"/proc/{self.worker}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    def settle(self):
+        """Waits until the worker is idle: nothing of a run goes on."""
+        quiet, last = 0, self.cpu()
+        while quiet < 5:
+            time.sleep(0.1)
+            now = self.cpu()
+            quiet = quiet + 1 if now - last < 0.01 else 0
+            last = now
+
+    def taken(self):
+        """Bytes that clients have sent since the last call."""
+        name = os.path.join(self.folder, "logs/bytes")
+        with open(name, "r+") as f:
+            total = sum(int(x) for x in f.read().split())
+            f.truncate(0)
+        return total
+
+    def memory(self):
+        with open(f"/proc/{self.worker}/status") as f:
+            return 1024 * int(re.search(r"RssAnon:\s+(\d+)", f.read())[1])
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.port}{path}"
+
+
+def wrk(url, script, *args, connections=16, seconds=8, threads=1, timeout=120):
+    out = subprocess.run(
+        ["wrk", "-t", str(threads), "-c", str(connections), "-d",
+         f"{seconds}s", "--timeout", f"{timeout}s", "-s",
+         os.path.join(HERE, script), url, "--", *args],
+        capture_output=True, text=True)
+    m = re.search(r"RESULT (.*)", out.stdout)
+    if not m:
+        sys.exit(f"wrk failed: {out.stdout}{out.stderr}")
+    r = {k: float(v) for k, v in (p.split("=") for p in m[1].split())}
+    if r["errors"] or r["status"]:
+        print(f"  ! {int(r['errors'])} errors, {int(r['status'])} bad statuses")
+    return r
+
+
+def hash_cost():
+    """CPU seconds a GB of MD5 and SHA-256, one after the other."""
+    cost = 0
+    for name in ("md5", "sha256"):
+        out = subprocess.run(
+            ["openssl", "speed", "-evp", name, "-bytes", "65536",
+             "-seconds", "1"], capture_output=True, text=True)
+        rate = re.search(r"([\d.]+)k\s*$", out.stdout.strip())
+        cost += GB / (float(rate[1]) * 1000)
+    return cost
+
+
+class Storage:
+    """The S3 server: targets for the plain proxy, and an end to them."""
+
+    def __init__(self):
+        e = os.environ
+        self.bucket = e["TEST_S3_BUCKET"]
+        self.s3 = boto3.client(
+            "s3", endpoint_url=e["TEST_S3_ENDPOINT"],
+            region_name=e["TEST_S3_REGION"],
+            aws_access_key_id=e["TEST_S3_ACCESS"],
+            aws_secret_access_key=e["TEST_S3_SECRET"],
+            config=botocore.config.Config(
+                signature_version="s3v4", s3={"addressing_style": "path"}))
+        try:
+            self.s3.create_bucket(Bucket=self.bucket)
+        except self.s3.exceptions.ClientError:
+            pass
+
+    def target(self, name, kind):
+        url = self.s3.generate_presigned_url(
+            "put_object", Params={"Bucket": self.bucket, "Key": name,
+                                  "ContentType": kind}, ExpiresIn=86400)
+        return "/" + url.split("/", 3)[3]
+
+    def clean(self):
+        for prefix in ("images/", "bench/"):
+            pages = self.s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix)
+            for page in pages:
+                keys = [{"Key": x["Key"]} for x in page.get("Contents", [])]
+                if keys:
+                    self.s3.delete_objects(Bucket=self.bucket,
+                                           Delete={"Objects": keys})
+
+
+def spread(values, digits=3):
+    """The median, and the least and the greatest."""
+    return (f"{statistics.median(values):.{digits}f} "
+            f"({min(values):.{digits}f}-{max(values):.{digits}f})")
+
+
+def cost(nginx, storage, path, name, kind, targets, seconds):
+    """The worker's CPU seconds a GB of one run, and MB a second."""
+    nginx.settle()
+    nginx.taken()
+    before = nginx.cpu()
+    r = wrk(nginx.url(path), "put.lua", name, kind, *targets, seconds=seconds)
+    nginx.settle()
+    spent = nginx.cpu() - before
+    size = os.path.getsize(name)
+    storage.clean()
+    return (spent / (nginx.taken() / GB),
+            r["requests"] * size / r["seconds"] / 1e6)
