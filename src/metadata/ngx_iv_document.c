@@ -48,6 +48,7 @@ ngx_iv_document_copy(ngx_pool_t *pool, ngx_iv_document_t *dst,
         offsetof(ngx_iv_document_t, key),
         offsetof(ngx_iv_document_t, storage),
         offsetof(ngx_iv_document_t, etag),
+        offsetof(ngx_iv_document_t, staging_key),
         offsetof(ngx_iv_document_t, blocked_reason),
         offsetof(ngx_iv_document_t, error)
     };

@@ -28,8 +28,8 @@ ngx_int_t ngx_iv_document_copy(ngx_pool_t *pool, ngx_iv_document_t *dst,
 ngx_int_t ngx_iv_document_copy_str(ngx_pool_t *pool, ngx_str_t *dst,
     const ngx_str_t *src);
 
-/* appends all fields but _id and updatedAt (the server's).  NGX_OK, NGX_ERROR:
- * too large, or a key, storage or owner that is no UTF-8 */
+/* appends all fields but _id, updatedAt (the server's) and direct.  NGX_OK,
+ * NGX_ERROR: too large, or a key, storage or owner that is no UTF-8 */
 ngx_int_t ngx_iv_document_append(bson_t *b, const ngx_iv_document_t *doc);
 
 /* appends what is known only when the upload is through: size, dimensions,
@@ -52,7 +52,7 @@ ngx_int_t ngx_iv_document_append_owner(bson_t *b, const char *name,
 ngx_int_t ngx_iv_document_parse(ngx_pool_t *pool, const bson_t *b,
     ngx_iv_document_t *doc, const char **field);
 
-/* _id, r2Key, storage, userId, s3UploadId, deletedAt; as
+/* _id, r2Key, storage, userId, s3UploadId, direct.stagingKey, deletedAt; as
  * ngx_iv_document_parse() */
 ngx_int_t ngx_iv_document_parse_ref(ngx_pool_t *pool, const bson_t *b,
     ngx_iv_metadata_ref_t *ref, const char **field);

@@ -76,6 +76,15 @@ ngx_iv_document_parse_ref(ngx_pool_t *pool, const bson_t *b,
     bson_iter_t   it;
 
     (void) ngx_iv_document_date(b, "deletedAt", &ref->deleted_at);
+    (void) ngx_iv_document_date(b, "direct.deadline", &ref->direct_deadline);
+
+    if (ngx_iv_document_optional(pool, b, "direct.stagingKey",
+                                 &ref->staging_key)
+        != NGX_OK)
+    {
+        *field = NULL;
+        return NGX_ERROR;
+    }
 
     ngx_str_null(&ref->owner);
 
@@ -200,6 +209,9 @@ ngx_iv_document_details(ngx_pool_t *pool, const bson_t *b,
                                     &doc->uploaded_from)
            != NGX_OK
         || ngx_iv_document_optional(pool, b, "etag", &doc->etag) != NGX_OK
+        || ngx_iv_document_optional(pool, b, "direct.stagingKey",
+                                    &doc->staging_key)
+           != NGX_OK
         || ngx_iv_document_optional(pool, b, "blocked.reason",
                                     &doc->blocked_reason)
            != NGX_OK
@@ -219,6 +231,7 @@ ngx_iv_document_details(ngx_pool_t *pool, const bson_t *b,
 
     (void) ngx_iv_document_date(b, "metadata.uploadedAt", &doc->uploaded_at);
     (void) ngx_iv_document_date(b, "updatedAt", &doc->updated_at);
+    (void) ngx_iv_document_date(b, "direct.deadline", &doc->direct_deadline);
 
     if (ngx_iv_document_digest(b, "checksums.md5", doc->md5, NGX_IV_MD5_LEN)
         && ngx_iv_document_digest(b, "checksums.sha256", doc->sha256,

@@ -494,7 +494,9 @@ ngx_iv_metadata_log_failure(ngx_iv_mongo_call_t *call, ngx_log_t *log)
 static ngx_int_t
 ngx_iv_metadata_result(ngx_iv_metadata_op_t *op, ngx_iv_mongo_call_t *call)
 {
-    if (call->kind == NGX_IV_MONGO_GET) {
+    if (call->kind == NGX_IV_MONGO_GET
+        || call->kind == NGX_IV_MONGO_DIRECT_CLAIM)
+    {
         op->document = ngx_palloc(op->pool, sizeof(ngx_iv_document_t));
         if (op->document == NULL) {
             return NGX_ERROR;
@@ -548,6 +550,9 @@ ngx_iv_metadata_result_refs(ngx_iv_metadata_op_t *op,
                != NGX_OK
             || ngx_iv_document_copy_str(op->pool, &ref->upload_id,
                                         &call->refs[i].upload_id)
+               != NGX_OK
+            || ngx_iv_document_copy_str(op->pool, &ref->staging_key,
+                                        &call->refs[i].staging_key)
                != NGX_OK)
         {
             return NGX_ERROR;
@@ -705,7 +710,8 @@ ngx_iv_metadata_list(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
 
     if (after) {
         ngx_memcpy(call->after_id, after->id, NGX_IV_ID_LEN);
-        call->after = after->deleted_at;
+        call->after = (kind == NGX_IV_MONGO_SWEEP_STAGING)
+                      ? after->direct_deadline : after->deleted_at;
     }
 
     ngx_iv_metadata_post(op);

@@ -58,6 +58,8 @@ typedef struct {
     ngx_str_t       key;            /* r2Key */
     ngx_str_t       storage;
     ngx_str_t       etag;
+    ngx_str_t       staging_key;    /* of a direct upload; empty: none */
+    int64_t         direct_deadline;    /* … until then it can be completed */
     int64_t         updated_at;     /* the server's time */
     int64_t         deleted_at;
     int64_t         object_deleted_at;  /* first successful delete */
@@ -126,6 +128,8 @@ typedef struct {
     ngx_str_t       storage;
     ngx_str_t       owner;          /* for the quota's pending entry */
     ngx_str_t       upload_id;      /* s3UploadId; empty: none */
+    ngx_str_t       staging_key;    /* another object of it; empty: none */
+    int64_t         direct_deadline;    /* … until then it may be sent */
     int64_t         deleted_at;
 } ngx_iv_metadata_ref_t;
 
@@ -231,8 +235,8 @@ void ngx_iv_metadata_request_free(ngx_iv_metadata_op_t *op,
  * exits in order gives it back: ngx_iv_metadata_destroy() */
 void ngx_iv_metadata_lease(ngx_iv_metadata_op_t *op, const ngx_str_t *holder,
     ngx_msec_t ttl);
-/* uploading and updatedAt older than stale (server time) -> error; at most
- * `limit`; count */
+/* uploading and updatedAt older than stale (server time), or a ticket past its
+ * deadline that nobody completes -> error; at most `limit`; count */
 void ngx_iv_metadata_sweep_stale(ngx_iv_metadata_op_t *op, ngx_msec_t stale,
     ngx_uint_t limit);
 /* error with deletedAt whose object was not deleted yet: refs, oldest first,

@@ -26,6 +26,7 @@ typedef enum {
     NGX_IV_MONGO_STATS,
     NGX_IV_MONGO_USERS_LIST,
     NGX_IV_MONGO_USER_GET,
+    NGX_IV_MONGO_SWEEP_STAGING,
 
     /* from here on: writes */
     NGX_IV_MONGO_INSERT,
@@ -39,6 +40,10 @@ typedef enum {
     NGX_IV_MONGO_REMOVE,
     NGX_IV_MONGO_DELETE,
     NGX_IV_MONGO_SWEEP_EXPIRED,
+    NGX_IV_MONGO_DIRECT_INSERT,
+    NGX_IV_MONGO_DIRECT_CLAIM,
+    NGX_IV_MONGO_DIRECT_UNCLAIM,
+    NGX_IV_MONGO_STAGING_DELETED,
     NGX_IV_MONGO_MULTIPART,
     NGX_IV_MONGO_QUOTA_RESERVE,
     NGX_IV_MONGO_QUOTA_SETTLE,
@@ -68,7 +73,8 @@ typedef struct {
     ngx_iv_document_t       document;   /* insert, ready; get: the result */
     u_char                  why[NGX_IV_MONGO_WHY_LEN];
     ngx_str_t               holder;
-    ngx_msec_t              ttl;        /* lease; sweeps: stale */
+    ngx_msec_t              ttl;        /* lease; sweeps: stale; a ticket's
+                                           life */
     ngx_uint_t              limit;
     u_char                  after_id[NGX_IV_ID_LEN];
     int64_t                 after;      /* 0: from the beginning */

@@ -82,6 +82,8 @@ void ngx_iv_mongo_indexes(ngx_iv_mongo_ctx_t *ctx);
 ngx_uint_t ngx_iv_mongo_index(ngx_iv_mongo_ctx_t *ctx, bson_t *command);
 void ngx_iv_mongo_delete(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_sweep_expired(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_direct_insert(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_direct_claim(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_quota_reserve(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_quota_settle(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_quota_release(ngx_iv_mongo_ctx_t *ctx);

@@ -9,8 +9,11 @@ typedef struct {
 } ngx_iv_query_index_t;
 
 
+static bson_t *ngx_iv_query_sweep(const ngx_iv_mongo_call_t *call);
 static bson_t *ngx_iv_query_older(bson_t *filter, const char *field,
-    ngx_msec_t age);
+    const char *too, ngx_msec_t age);
+static bson_t *ngx_iv_query_stale(const ngx_iv_mongo_call_t *call);
+static const char *ngx_iv_query_order(const ngx_iv_mongo_call_t *call);
 static bson_t *ngx_iv_query_after(bson_t *filter,
     const ngx_iv_mongo_call_t *call);
 static bson_t *ngx_iv_query_insert(const ngx_iv_mongo_call_t *call);
@@ -41,7 +44,11 @@ static const ngx_iv_query_index_t  ngx_iv_query_indexes[] = {
 
     { "access.expiresAt_1", { "access.expiresAt", NULL }, true },
 
-    { "deletedAt_1", { "deletedAt", NULL }, true }
+    { "deletedAt_1", { "deletedAt", NULL }, true },
+
+    /* only of images that were uploaded directly not long ago */
+
+    { "direct.deadline_1", { "direct.deadline", NULL }, true }
 };
 
 
@@ -72,14 +79,54 @@ ngx_iv_query_filter(const ngx_iv_mongo_call_t *call)
                                 (int) call->holder.len);
         return filter;
 
-    /* documents of other writers have no storage: they are left alone */
+    case NGX_IV_MONGO_STAGING_DELETED:
+        return BCON_NEW("_id", BCON_OID(&oid),
+                        "direct", "{", "$exists", BCON_BOOL(true), "}");
+
+    case NGX_IV_MONGO_DIRECT_UNCLAIM:
+        return BCON_NEW("_id", BCON_OID(&oid),
+                        "status", BCON_UTF8("uploading"),
+                        "direct.claimed", "{", "$exists", BCON_BOOL(true),
+                        "}");
+
+    case NGX_IV_MONGO_OBJECT_DELETED:
+        return BCON_NEW("_id", BCON_OID(&oid),
+                        "status", BCON_UTF8("error"),
+                        "deletedAt", "{", "$exists", BCON_BOOL(true), "}",
+                        "objectDeletedAt", "{", "$exists", BCON_BOOL(false),
+                        "}");
+
+    case NGX_IV_MONGO_REMOVE:
+        return BCON_NEW("_id", BCON_OID(&oid),
+                        "status", BCON_UTF8("error"),
+                        "deletedAt", "{", "$exists", BCON_BOOL(true), "}",
+                        "objectDeletedAt", "{", "$exists", BCON_BOOL(true),
+                        "}");
 
     case NGX_IV_MONGO_SWEEP_STALE:
-        filter = BCON_NEW("status", BCON_UTF8("uploading"),
-                          "r2Key", "{", "$type", BCON_UTF8("string"), "}",
-                          "storage", "{", "$type", BCON_UTF8("string"), "}",
-                          "updatedAt", "{", "$type", BCON_UTF8("date"), "}");
-        return ngx_iv_query_older(filter, "$updatedAt", call->ttl);
+    case NGX_IV_MONGO_SWEEP_EXPIRED:
+    case NGX_IV_MONGO_SWEEP_FIRST:
+    case NGX_IV_MONGO_SWEEP_SECOND:
+    case NGX_IV_MONGO_SWEEP_STAGING:
+        return ngx_iv_query_sweep(call);
+
+    default:
+        return BCON_NEW("_id", BCON_OID(&oid));
+    }
+}
+
+
+/* documents of other writers have no storage: they are left alone */
+
+static bson_t *
+ngx_iv_query_sweep(const ngx_iv_mongo_call_t *call)
+{
+    bson_t  *filter;
+
+    switch (call->kind) {
+
+    case NGX_IV_MONGO_SWEEP_STALE:
+        return ngx_iv_query_stale(call);
 
     case NGX_IV_MONGO_SWEEP_EXPIRED:
         return BCON_NEW("status", "{", "$in", "[",
@@ -111,47 +158,113 @@ ngx_iv_query_filter(const ngx_iv_mongo_call_t *call)
                           "deletedAt", "{", "$type", BCON_UTF8("date"), "}",
                           "objectDeletedAt", "{", "$type",
                               BCON_UTF8("date"), "}");
+
+        /* a client may send to a ticket's URL to its very end */
+
         return ngx_iv_query_after(ngx_iv_query_older(filter,
                                                      "$objectDeletedAt",
+                                                     "$direct.deadline",
                                                      call->ttl),
                                   call);
 
-    case NGX_IV_MONGO_OBJECT_DELETED:
-        return BCON_NEW("_id", BCON_OID(&oid),
-                        "status", BCON_UTF8("error"),
-                        "deletedAt", "{", "$exists", BCON_BOOL(true), "}",
-                        "objectDeletedAt", "{", "$exists", BCON_BOOL(false),
-                        "}");
-
-    case NGX_IV_MONGO_REMOVE:
-        return BCON_NEW("_id", BCON_OID(&oid),
-                        "status", BCON_UTF8("error"),
-                        "deletedAt", "{", "$exists", BCON_BOOL(true), "}",
-                        "objectDeletedAt", "{", "$exists", BCON_BOOL(true),
-                        "}");
-
-    default:
-        return BCON_NEW("_id", BCON_OID(&oid));
+    default: /* NGX_IV_MONGO_SWEEP_STAGING */
+        filter = BCON_NEW("direct.deadline", "{",
+                              "$type", BCON_UTF8("date"),
+                          "}",
+                          "direct.stagingKey", "{",
+                              "$type", BCON_UTF8("string"),
+                          "}",
+                          "status", "{", "$in", "[",
+                              BCON_UTF8("ready"), BCON_UTF8("processing"),
+                          "]", "}");
+        return ngx_iv_query_after(ngx_iv_query_older(filter,
+                                                     "$direct.deadline", NULL,
+                                                     call->ttl),
+                                  call);
     }
 }
 
 
-/* by the server's clock: those of the nodes may differ */
+/*
+ * By the server's clock: those of the nodes may differ.  too: another field
+ * that must not be younger, or NULL.  A bare comparison with it would let the
+ * server use a sparse index and lose the documents that do not have it.
+ */
 
 static bson_t *
-ngx_iv_query_older(bson_t *filter, const char *field, ngx_msec_t age)
+ngx_iv_query_older(bson_t *filter, const char *field, const char *too,
+    ngx_msec_t age)
 {
-    BCON_APPEND(filter,
-                "$expr", "{",
-                    "$lt", "[",
-                        BCON_UTF8(field),
-                        "{", "$subtract", "[",
-                            BCON_UTF8("$$NOW"), BCON_INT64((int64_t) age),
+    bson_t  *before;
+
+    before = BCON_NEW("$subtract", "[",
+                          BCON_UTF8("$$NOW"), BCON_INT64((int64_t) age),
+                      "]");
+
+    if (too) {
+        BCON_APPEND(filter,
+                    "$expr", "{", "$and", "[",
+                        "{", "$lt", "[",
+                            BCON_UTF8(field), BCON_DOCUMENT(before),
                         "]", "}",
-                    "]",
-                "}");
+                        "{", "$lt", "[",
+                            "{", "$ifNull", "[",
+                                BCON_UTF8(too), BCON_DATE_TIME(0),
+                            "]", "}",
+                            BCON_DOCUMENT(before),
+                        "]", "}",
+                    "]", "}");
+
+    } else {
+        BCON_APPEND(filter,
+                    "$expr", "{", "$lt", "[",
+                        BCON_UTF8(field), BCON_DOCUMENT(before),
+                    "]", "}");
+    }
+
+    bson_destroy(before);
 
     return filter;
+}
+
+
+/*
+ * A ticket has until its deadline, unless somebody is completing it, whose
+ * heartbeats count like those of an upload.
+ */
+
+static bson_t *
+ngx_iv_query_stale(const ngx_iv_mongo_call_t *call)
+{
+    return BCON_NEW("status", BCON_UTF8("uploading"),
+                    "r2Key", "{", "$type", BCON_UTF8("string"), "}",
+                    "storage", "{", "$type", BCON_UTF8("string"), "}",
+                    "updatedAt", "{", "$type", BCON_UTF8("date"), "}",
+                    "$expr", "{", "$cond", "[",
+                        "{", "$and", "[",
+                            "{", "$eq", "[",
+                                "{", "$type",
+                                    BCON_UTF8("$direct.deadline"), "}",
+                                BCON_UTF8("date"),
+                            "]", "}",
+                            "{", "$eq", "[",
+                                "{", "$type",
+                                    BCON_UTF8("$direct.claimed"), "}",
+                                BCON_UTF8("missing"),
+                            "]", "}",
+                        "]", "}",
+                        "{", "$lt", "[",
+                            BCON_UTF8("$direct.deadline"),
+                            BCON_UTF8("$$NOW"),
+                        "]", "}",
+                        "{", "$lt", "[",
+                            BCON_UTF8("$updatedAt"),
+                            "{", "$subtract", "[",
+                                BCON_UTF8("$$NOW"),
+                                BCON_INT64((int64_t) call->ttl),
+                            "]", "}",
+                        "]", "}",
+                    "]", "}");
 }
 
 
@@ -159,19 +272,22 @@ static bson_t *
 ngx_iv_query_after(bson_t *filter, const ngx_iv_mongo_call_t *call)
 {
     bson_oid_t   oid;
+    const char  *by;
 
     if (call->after == 0) {
         return filter;
     }
 
+    by = ngx_iv_query_order(call);
+
     bson_oid_init_from_data(&oid, call->after_id);
 
     BCON_APPEND(filter,
                 "$or", "[",
-                    "{", "deletedAt", "{",
+                    "{", by, "{",
                         "$gt", BCON_DATE_TIME(call->after),
                     "}", "}",
-                    "{", "deletedAt", BCON_DATE_TIME(call->after),
+                    "{", by, BCON_DATE_TIME(call->after),
                         "_id", "{", "$gt", BCON_OID(&oid), "}",
                     "}",
                 "]");
@@ -180,21 +296,37 @@ ngx_iv_query_after(bson_t *filter, const ngx_iv_mongo_call_t *call)
 }
 
 
+static const char *
+ngx_iv_query_order(const ngx_iv_mongo_call_t *call)
+{
+    switch (call->kind) {
+
+    case NGX_IV_MONGO_SWEEP_EXPIRED:
+        return "access.expiresAt";
+
+    case NGX_IV_MONGO_SWEEP_STAGING:
+        return "direct.deadline";
+
+    default:
+        return "deletedAt";
+    }
+}
+
+
 bson_t *
 ngx_iv_query_list(const ngx_iv_mongo_call_t *call)
 {
-    const char  *by;
-
-    by = (call->kind == NGX_IV_MONGO_SWEEP_EXPIRED) ? "access.expiresAt"
-                                                    : "deletedAt";
-
     return BCON_NEW("limit", BCON_INT64((int64_t) call->limit),
-                    "sort", "{", by, BCON_INT32(1), "_id", BCON_INT32(1), "}",
+                    "sort", "{",
+                        ngx_iv_query_order(call), BCON_INT32(1),
+                        "_id", BCON_INT32(1),
+                    "}",
                     "projection", "{",
                         "r2Key", BCON_INT32(1),
                         "storage", BCON_INT32(1),
                         "userId", BCON_INT32(1),
                         "s3UploadId", BCON_INT32(1),
+                        "direct", BCON_INT32(1),
                         "deletedAt", BCON_INT32(1),
                     "}");
 }
@@ -247,6 +379,12 @@ ngx_iv_query_update(const ngx_iv_mongo_call_t *call)
                             "deletedAt", BCON_BOOL(true),
                             "updatedAt", BCON_BOOL(true),
                         "}");
+
+    case NGX_IV_MONGO_STAGING_DELETED:
+        return BCON_NEW("$unset", "{", "direct", BCON_UTF8(""), "}");
+
+    case NGX_IV_MONGO_DIRECT_UNCLAIM:
+        return BCON_NEW("$unset", "{", "direct.claimed", BCON_UTF8(""), "}");
 
     case NGX_IV_MONGO_LEASE:
         return ngx_iv_query_lease(call);

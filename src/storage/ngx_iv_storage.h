@@ -250,8 +250,7 @@ ngx_int_t ngx_iv_storage_public_url(ngx_iv_storage_t *st, ngx_pool_t *pool,
 
 /* 1 if the storage has them (S3); else none of the following may be called */
 ngx_uint_t ngx_iv_storage_is_direct(ngx_iv_storage_t *st);
-/* a piece of an object.  All of it came, or it is an error; repeated as other
- * operations are */
+/* a piece of an object.  All of it came, or it is an error */
 void ngx_iv_storage_get(ngx_iv_storage_op_t *op);
 /* within the storage; a 200 with an error document is an error.  op->etag is
  * the new object's */
@@ -273,7 +272,7 @@ typedef struct {
 } ngx_iv_storage_ticket_t;
 
 /* a URL by which one object of that type and size may be PUT, where there is
- * none.  NGX_OK, NGX_ERROR; NGX_DECLINED: the type cannot be sent as a header */
+ * none.  NGX_OK, NGX_ERROR; NGX_DECLINED: the type can't be sent as a header */
 ngx_int_t ngx_iv_storage_ticket(ngx_iv_storage_t *st, ngx_pool_t *pool,
     ngx_iv_storage_ticket_t *ticket);
 

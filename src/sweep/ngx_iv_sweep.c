@@ -1,77 +1,4 @@
-#include <ngx_config.h>
-#include <ngx_core.h>
-#include <ngx_event.h>
-
-#include "metadata/ngx_iv_metadata_direct.h"
-#include "sweep/ngx_iv_sweep.h"
-
-
-#define NGX_IV_SWEEP_BATCH      100
-#define NGX_IV_SWEEP_SIDE       4           /* deletes side by side */
-#define NGX_IV_SWEEP_FAILURES   16          /* in a row: leave the storage */
-#define NGX_IV_SWEEP_LEASE_MIN  10000
-#define NGX_IV_SWEEP_UNKNOWN    32          /* names to be told of */
-
-
-typedef enum {
-    NGX_IV_SWEEP_STALE = 0,
-    NGX_IV_SWEEP_EXPIRED,
-    NGX_IV_SWEEP_FIRST,
-    NGX_IV_SWEEP_SECOND,
-    NGX_IV_SWEEP_QUOTA,
-    NGX_IV_SWEEP_END
-} ngx_iv_sweep_step_e;
-
-
-typedef struct {
-    ngx_iv_storage_t       *storage;
-    ngx_uint_t              failures;       /* in a row, in this pass */
-} ngx_iv_sweep_storage_t;
-
-
-typedef struct {
-    ngx_iv_sweep_conf_t     conf;
-    ngx_iv_metadata_t      *metadata;
-    ngx_iv_sweep_storage_t *storages;
-    ngx_uint_t              nstorages;
-    ngx_iv_zone_t          *zone;
-    ngx_log_t              *log;
-
-    ngx_event_t             timer;
-    ngx_str_t               holder;
-    ngx_msec_t              ttl;
-    ngx_array_t             unknown;        /* ngx_str_t, told of already */
-
-    /* one pass */
-    ngx_iv_sweep_step_e     step;
-    ngx_pool_t             *pool;           /* of the present batch */
-    ngx_event_t             next;           /* out of callbacks: go on */
-    ngx_iv_metadata_op_t   *op;
-    ngx_msec_t              leased;
-    ngx_uint_t              stale;
-    ngx_uint_t              expired;
-    ngx_uint_t              deleted;
-    ngx_uint_t              removed;
-
-    /* one batch */
-    ngx_iv_metadata_ref_t  *refs;
-    ngx_uint_t              nrefs;
-    ngx_uint_t              done;           /* begun */
-    ngx_uint_t              active;
-    ngx_iv_metadata_ref_t   after;          /* the last batch's end */
-    unsigned                full:1;         /* there may be more */
-    unsigned                held:1;
-} ngx_iv_sweep_t;
-
-
-/* one document of a batch */
-typedef struct {
-    ngx_iv_sweep_t         *sweep;
-    ngx_iv_sweep_storage_t *storage;
-    ngx_iv_metadata_ref_t  *ref;
-    ngx_iv_storage_op_t    *storage_op;
-    ngx_iv_metadata_op_t   *op;
-} ngx_iv_sweep_item_t;
+#include "sweep/ngx_iv_sweep_private.h"
 
 
 static ngx_int_t ngx_iv_sweep_holder(ngx_iv_sweep_t *sweep,
@@ -87,19 +14,6 @@ static void ngx_iv_sweep_expired_done(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_listed(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_quota_done(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_fill(ngx_iv_sweep_t *sweep);
-static ngx_int_t ngx_iv_sweep_item(ngx_iv_sweep_t *sweep,
-    ngx_iv_metadata_ref_t *ref);
-static void ngx_iv_sweep_aborted(ngx_iv_storage_op_t *op);
-static void ngx_iv_sweep_delete(ngx_iv_sweep_item_t *item);
-static void ngx_iv_sweep_object_deleted(ngx_iv_storage_op_t *op);
-static void ngx_iv_sweep_released(ngx_iv_metadata_op_t *op);
-static void ngx_iv_sweep_note(ngx_iv_sweep_item_t *item);
-static void ngx_iv_sweep_noted(ngx_iv_metadata_op_t *op);
-static void ngx_iv_sweep_item_done(ngx_iv_sweep_t *sweep);
-static ngx_iv_sweep_storage_t *ngx_iv_sweep_storage(ngx_iv_sweep_t *sweep,
-    const ngx_str_t *name);
-static void ngx_iv_sweep_unknown(ngx_iv_sweep_t *sweep,
-    const ngx_str_t *name);
 static void ngx_iv_sweep_end(ngx_iv_sweep_t *sweep);
 static void ngx_iv_sweep_drop_batch(ngx_iv_sweep_t *sweep);
 static ngx_uint_t ngx_iv_sweep_quits(void);
@@ -210,7 +124,7 @@ ngx_iv_sweep_timer(ngx_event_t *ev)
     sweep->removed = 0;
     sweep->held = 0;
     sweep->full = 0;
-    sweep->after.deleted_at = 0;
+    sweep->paged = 0;
 
     for (i = 0; i < sweep->nstorages; i++) {
         sweep->storages[i].failures = 0;
@@ -333,7 +247,7 @@ ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep)
     sweep->op->data = sweep;
     sweep->op->handler = ngx_iv_sweep_listed;
 
-    after = sweep->after.deleted_at ? &sweep->after : NULL;
+    after = sweep->paged ? &sweep->after : NULL;
 
     switch (sweep->step) {
 
@@ -356,6 +270,11 @@ ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep)
         sweep->op->handler = ngx_iv_sweep_quota_done;
         ngx_iv_metadata_sweep_quota(sweep->op, sweep->conf.stale,
                                     NGX_IV_SWEEP_BATCH);
+        break;
+
+    case NGX_IV_SWEEP_STAGING:
+        ngx_iv_metadata_sweep_staging(sweep->op, after, sweep->conf.stale,
+                                      NGX_IV_SWEEP_BATCH);
         break;
 
     default: /* NGX_IV_SWEEP_SECOND */
@@ -430,18 +349,17 @@ ngx_iv_sweep_listed(ngx_iv_metadata_op_t *op)
     sweep->nrefs = op->nrefs;
     sweep->done = 0;
 
-    if (op->nrefs == NGX_IV_SWEEP_BATCH) {
+    sweep->full = (op->nrefs == NGX_IV_SWEEP_BATCH);
+    sweep->paged = sweep->full;
+
+    if (sweep->full) {
         sweep->after = op->refs[op->nrefs - 1];
         ngx_str_null(&sweep->after.key);
         ngx_str_null(&sweep->after.storage);
         ngx_str_null(&sweep->after.owner);
         ngx_str_null(&sweep->after.upload_id);
-
-    } else {
-        sweep->after.deleted_at = 0;
+        ngx_str_null(&sweep->after.staging_key);
     }
-
-    sweep->full = (op->nrefs == NGX_IV_SWEEP_BATCH);
 
     ngx_iv_sweep_fill(sweep);
 }
@@ -492,243 +410,11 @@ ngx_iv_sweep_fill(ngx_iv_sweep_t *sweep)
 }
 
 
-/* NGX_DECLINED: not in this pass */
-
-static ngx_int_t
-ngx_iv_sweep_item(ngx_iv_sweep_t *sweep, ngx_iv_metadata_ref_t *ref)
-{
-    ngx_iv_sweep_item_t     *item;
-    ngx_iv_sweep_storage_t  *storage;
-
-    storage = ngx_iv_sweep_storage(sweep, &ref->storage);
-
-    if (storage == NULL) {
-        ngx_iv_sweep_unknown(sweep, &ref->storage);
-        return NGX_DECLINED;
-    }
-
-    if (storage->failures >= NGX_IV_SWEEP_FAILURES) {
-        return NGX_DECLINED;
-    }
-
-    item = ngx_palloc(sweep->pool, sizeof(ngx_iv_sweep_item_t));
-    if (item == NULL) {
-        return NGX_DECLINED;
-    }
-
-    item->sweep = sweep;
-    item->storage = storage;
-    item->ref = ref;
-    item->op = ngx_iv_metadata_op_create(sweep->metadata, sweep->pool,
-                                         sweep->log);
-    item->storage_op = ngx_iv_storage_op_create(storage->storage, sweep->pool,
-                                                sweep->log);
-
-    if (item->op == NULL || item->storage_op == NULL) {
-        return NGX_DECLINED;
-    }
-
-    item->op->data = item;
-
-    item->storage_op->key = ref->key;
-    item->storage_op->data = item;
-
-    /* the upload first: completed late, it would make the object again */
-
-    if (ref->upload_id.len
-        && ngx_iv_storage_needs_parts(storage->storage))
-    {
-        item->storage_op->upload_id = ref->upload_id;
-        item->storage_op->handler = ngx_iv_sweep_aborted;
-
-        ngx_iv_storage_multi_abort(item->storage_op);
-
-        return NGX_OK;
-    }
-
-    ngx_iv_sweep_delete(item);
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_iv_sweep_aborted(ngx_iv_storage_op_t *op)
-{
-    ngx_iv_sweep_item_t  *item;
-
-    item = op->data;
-
-    if (op->code != NGX_OK) {
-        item->storage->failures++;
-        ngx_iv_sweep_item_done(item->sweep);
-        return;
-    }
-
-    ngx_iv_sweep_delete(item);
-}
-
-
-static void
-ngx_iv_sweep_delete(ngx_iv_sweep_item_t *item)
-{
-    item->storage_op->handler = ngx_iv_sweep_object_deleted;
-
-    ngx_iv_storage_delete(item->storage_op);
-}
-
-
-static void
-ngx_iv_sweep_object_deleted(ngx_iv_storage_op_t *op)
-{
-    ngx_iv_sweep_item_t  *item;
-
-    item = op->data;
-
-    if (op->code != NGX_OK) {
-        item->storage->failures++;
-        ngx_iv_sweep_item_done(item->sweep);
-        return;
-    }
-
-    item->storage->failures = 0;
-
-    if (item->ref->owner.len == 0
-        || !ngx_iv_metadata_has_quota(item->sweep->metadata))
-    {
-        ngx_iv_sweep_note(item);
-        return;
-    }
-
-    /* before the document goes, and with it the knowledge of the entry */
-
-    item->op->handler = ngx_iv_sweep_released;
-
-    ngx_iv_metadata_quota_release(item->op, &item->ref->owner,
-                                  item->ref->id);
-}
-
-
-static void
-ngx_iv_sweep_released(ngx_iv_metadata_op_t *op)
-{
-    ngx_iv_sweep_item_t  *item;
-
-    item = op->data;
-
-    if (op->code != NGX_OK) {
-        ngx_iv_sweep_item_done(item->sweep);
-        return;
-    }
-
-    ngx_iv_sweep_note(item);
-}
-
-
-static void
-ngx_iv_sweep_note(ngx_iv_sweep_item_t *item)
-{
-    item->op->handler = ngx_iv_sweep_noted;
-
-    if (item->sweep->step == NGX_IV_SWEEP_FIRST) {
-        ngx_iv_metadata_object_deleted(item->op, item->ref->id);
-
-    } else {
-        ngx_iv_metadata_remove(item->op, item->ref->id);
-    }
-}
-
-
-static void
-ngx_iv_sweep_noted(ngx_iv_metadata_op_t *op)
-{
-    ngx_iv_sweep_t       *sweep;
-    ngx_iv_sweep_item_t  *item;
-
-    item = op->data;
-    sweep = item->sweep;
-
-    if (op->code == NGX_OK) {
-
-        if (sweep->step == NGX_IV_SWEEP_FIRST) {
-            sweep->deleted++;
-
-        } else {
-            sweep->removed++;
-            ngx_iv_zone_add(sweep->zone, NGX_IV_COUNT_SWEEP_DELETED, 1);
-        }
-    }
-
-    ngx_iv_sweep_item_done(sweep);
-}
-
-
-static void
+void
 ngx_iv_sweep_item_done(ngx_iv_sweep_t *sweep)
 {
     sweep->active--;
     ngx_iv_sweep_fill(sweep);
-}
-
-
-static ngx_iv_sweep_storage_t *
-ngx_iv_sweep_storage(ngx_iv_sweep_t *sweep, const ngx_str_t *name)
-{
-    ngx_uint_t        i;
-    const ngx_str_t  *have;
-
-    for (i = 0; i < sweep->nstorages; i++) {
-        have = &sweep->storages[i].storage->conf->name;
-
-        if (have->len == name->len
-            && ngx_memcmp(have->data, name->data, name->len) == 0)
-        {
-            return &sweep->storages[i];
-        }
-    }
-
-    return NULL;
-}
-
-
-/* once for each name; names come from documents: not without end */
-
-static void
-ngx_iv_sweep_unknown(ngx_iv_sweep_t *sweep, const ngx_str_t *name)
-{
-    ngx_str_t   *told;
-    ngx_uint_t   i;
-
-    told = sweep->unknown.elts;
-
-    for (i = 0; i < sweep->unknown.nelts; i++) {
-        if (told[i].len == name->len
-            && ngx_memcmp(told[i].data, name->data, name->len) == 0)
-        {
-            return;
-        }
-    }
-
-    if (sweep->unknown.nelts == NGX_IV_SWEEP_UNKNOWN || name->len > 256) {
-        return;
-    }
-
-    told = ngx_array_push(&sweep->unknown);
-    if (told == NULL) {
-        return;
-    }
-
-    told->len = name->len;
-    told->data = ngx_pstrdup(sweep->unknown.pool, (ngx_str_t *) name);
-
-    if (told->data == NULL) {
-        sweep->unknown.nelts--;
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_WARN, sweep->log, 0,
-                  "sweep leaves images of storage \"%V\", which is not "
-                  "configured here", name);
 }
 
 

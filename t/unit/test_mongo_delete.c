@@ -5,8 +5,12 @@
  * sources: src/metadata/ngx_iv_mongo.c src/metadata/ngx_iv_mongo_calls.c
  *     src/metadata/ngx_iv_query.c src/metadata/ngx_iv_quota.c
  *     src/metadata/ngx_iv_quota_pending.c src/metadata/ngx_iv_quota_intent.c
- *     src/metadata/ngx_iv_delete.c
+ *     src/metadata/ngx_iv_delete.c src/metadata/ngx_iv_direct.c
  *     src/metadata/ngx_iv_request_record.c src/base/ngx_iv_code.c
+ *     src/metadata/ngx_iv_list.c src/metadata/ngx_iv_list_query.c
+ *     src/metadata/ngx_iv_change.c src/metadata/ngx_iv_change_query.c
+ *     src/metadata/ngx_iv_admin.c src/metadata/ngx_iv_stats.c
+ *     src/metadata/ngx_iv_audit_write.c
  *     src/metadata/ngx_iv_document.c src/metadata/ngx_iv_document_parse.c
  *     src/base/ngx_iv_str.c
  *
