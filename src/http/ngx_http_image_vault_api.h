@@ -6,6 +6,7 @@
  *   handler.c   from a location to an endpoint
  *   ask.c       an endpoint asks the metadata store
  *   json_in.c   the JSON body of a request
+ *   audit.c     what they did, for the trail
  *   image.c list.c change.c bulk.c presign.c usage.c admin.c direct.c
  *
  * An endpoint's function returns as a content handler does.  What has to wait
@@ -19,6 +20,7 @@
 
 #include "module/ngx_http_image_vault_module.h"
 #include "formats/ngx_iv_json_read.h"
+#include "metadata/ngx_iv_metadata_lists.h"
 
 
 typedef ngx_int_t (*ngx_http_image_vault_next_pt)(ngx_http_request_t *r,
@@ -80,6 +82,42 @@ ngx_int_t ngx_http_image_vault_bad_member(ngx_http_request_t *r,
  * NULL: there is none */
 ngx_iv_json_node_t *ngx_http_image_vault_unknown_member(
     ngx_http_image_vault_ctx_t *ctx, const char **names);
+
+
+/* audit.c */
+
+/*
+ * What was changed, or done by an admin, and how it ended (contract 5.6): to be
+ * called once for each image, when the outcome is known; reads are none of it.
+ * Never waits.  With image_vault_audit off only what an admin does to what is
+ * not their own is told, in the log.
+ *
+ * action: a stable word, in the endpoints below admin/ "admin-…"; id: the
+ * image, or NULL; owner: whose it is, NULL: nobody's; code: NGX_OK or NGX_IV_*;
+ * detail: what else is worth knowing, or NULL.
+ */
+void ngx_http_image_vault_audit(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, const char *action, const u_char *id,
+    const ngx_str_t *owner, ngx_int_t code, const ngx_str_t *detail);
+
+/* the same in two steps, where the outcome may come when the request is gone;
+ * owner and detail of the entry are the caller's to set in between */
+typedef struct {
+    ngx_iv_audit_t  entry;          /* its strings are the request's */
+    unsigned        wanted:1;
+    unsigned        on:1;           /* image_vault_audit; else for the log */
+} ngx_http_image_vault_trail_t;
+
+/* NGX_OK, or NGX_DECLINED: nobody wants it, and _end() does nothing */
+ngx_int_t ngx_http_image_vault_trail_begin(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, const char *action,
+    ngx_http_image_vault_trail_t *trail);
+/* outcome NULL: ok */
+void ngx_http_image_vault_trail_end(ngx_http_image_vault_trail_t *trail,
+    ngx_log_t *log, const u_char *id, const ngx_str_t *outcome);
+
+/* image_vault_uploaded_from, or the client's address.  NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_from(ngx_http_request_t *r, ngx_str_t *from);
 
 
 /* image.c */

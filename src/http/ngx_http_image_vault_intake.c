@@ -6,6 +6,8 @@
 
 
 static void ngx_http_image_vault_intake_gone(void *data);
+static void ngx_http_image_vault_audit_abandoned(
+    ngx_http_image_vault_file_t *file);
 static void ngx_http_image_vault_intake_broken(void *data, ngx_int_t code,
     const char *why);
 static ngx_int_t ngx_http_image_vault_intake_feed(void *data, u_char **pos,
@@ -47,6 +49,9 @@ ngx_http_image_vault_intake_init(ngx_http_image_vault_intake_t *it)
     it->event.handler = ngx_http_image_vault_intake_step;
     it->event.data = it;
     it->event.log = it->request->connection->log;
+
+    (void) ngx_http_image_vault_trail_begin(it->request, it->ctx, "upload",
+                                            &it->trail);
 
     cln = ngx_pool_cleanup_add(it->request->pool, 0);
     if (cln == NULL) {
@@ -105,6 +110,8 @@ ngx_http_image_vault_intake_abandon(ngx_http_image_vault_intake_t *it)
         }
 
         if (file->upload != NULL) {
+            ngx_http_image_vault_audit_abandoned(file);
+
             ngx_iv_upload_abandon(file->upload);
             file->upload = NULL;
             it->alive--;
@@ -126,6 +133,25 @@ ngx_http_image_vault_intake_abandon(ngx_http_image_vault_intake_t *it)
         ngx_iv_hash_free(it->hash);
         it->hash = NULL;
     }
+}
+
+
+/* how it ends, nobody will be told: its document knows */
+
+static void
+ngx_http_image_vault_audit_abandoned(ngx_http_image_vault_file_t *file)
+{
+    ngx_iv_upload_t  *u;
+
+    static const ngx_str_t  aborted = ngx_string("aborted");
+
+    u = file->upload;
+
+    file->intake->trail.entry.owner = file->intake->owner;
+
+    ngx_http_image_vault_trail_end(&file->intake->trail, ngx_cycle->log,
+                                   u->document.key.len ? u->document.id : NULL,
+                                   &aborted);
 }
 
 

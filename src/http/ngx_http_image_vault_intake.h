@@ -16,7 +16,7 @@
 #ifndef NGX_HTTP_IMAGE_VAULT_INTAKE_H
 #define NGX_HTTP_IMAGE_VAULT_INTAKE_H
 
-#include "module/ngx_http_image_vault_module.h"
+#include "http/ngx_http_image_vault_api.h"
 #include "formats/ngx_iv_form.h"
 
 /* beside the files: fields, headers of parts, boundaries */
@@ -58,6 +58,7 @@ struct ngx_http_image_vault_intake_s {
     ngx_iv_form_t      *form;           /* NULL: the body is the image */
     ngx_str_t           key;            /* Idempotency-Key; empty: none */
     ngx_str_t           asker;          /* whose key it is: who asks */
+    ngx_http_image_vault_trail_t  trail;
 
     /* the body */
     off_t               received;

@@ -11,6 +11,8 @@ static ngx_uint_t ngx_http_image_vault_stored(
     ngx_http_image_vault_intake_t *it);
 static void ngx_http_image_vault_count_refused(
     ngx_http_image_vault_intake_t *it);
+static void ngx_http_image_vault_audit_results(
+    ngx_http_image_vault_intake_t *it);
 static ngx_int_t ngx_http_image_vault_send_results(
     ngx_http_image_vault_intake_t *it);
 static ngx_int_t ngx_http_image_vault_send_stored(
@@ -110,6 +112,7 @@ ngx_http_image_vault_intake_answer(ngx_http_image_vault_intake_t *it)
     ngx_http_image_vault_intake_abandon(it);
 
     ngx_http_image_vault_count_refused(it);
+    ngx_http_image_vault_audit_results(it);
 
     if (it->replayed
         && ngx_http_image_vault_add_header(r, "Idempotent-Replayed", &yes)
@@ -142,6 +145,37 @@ ngx_http_image_vault_count_refused(ngx_http_image_vault_intake_t *it)
     ngx_http_image_vault_count((status < NGX_HTTP_INTERNAL_SERVER_ERROR)
                                ? NGX_IV_COUNT_UPLOADS_REFUSED
                                : NGX_IV_COUNT_UPLOADS_FAILED, 1);
+}
+
+
+/* a repetition changes nothing */
+
+static void
+ngx_http_image_vault_audit_results(ngx_http_image_vault_intake_t *it)
+{
+    ngx_log_t                    *log;
+    ngx_int_t                     code;
+    ngx_http_image_vault_file_t  *file;
+
+    if (it->replayed) {
+        return;
+    }
+
+    log = it->request->connection->log;
+    it->trail.entry.owner = it->owner;
+
+    if (it->nfiles == 0 && it->code) {
+        ngx_http_image_vault_trail_end(&it->trail, log, NULL,
+                                       &ngx_iv_code(it->code)->word);
+    }
+
+    for (file = it->files; file; file = file->next) {
+        code = file->code ? file->code : it->code;
+
+        ngx_http_image_vault_trail_end(&it->trail, log,
+                                       file->document ? file->id : NULL,
+                                       code ? &ngx_iv_code(code)->word : NULL);
+    }
 }
 
 

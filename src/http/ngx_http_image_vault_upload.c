@@ -549,16 +549,5 @@ ngx_http_image_vault_check_name(ngx_http_image_vault_intake_t *it)
 static ngx_int_t
 ngx_http_image_vault_check_from(ngx_http_image_vault_intake_t *it)
 {
-    ngx_http_request_t               *r;
-    ngx_http_image_vault_loc_conf_t  *lcf;
-
-    r = it->request;
-    lcf = ngx_http_get_module_loc_conf(r, ngx_http_image_vault_module);
-
-    if (lcf->uploaded_from == NULL) {
-        it->from = r->connection->addr_text;
-        return NGX_OK;
-    }
-
-    return ngx_http_complex_value(r, lcf->uploaded_from, &it->from);
+    return ngx_http_image_vault_from(it->request, &it->from);
 }

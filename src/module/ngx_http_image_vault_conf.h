@@ -64,6 +64,8 @@ char *ngx_http_image_vault_buffers(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_image_vault_quota(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_image_vault_audit_on_off(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 char *ngx_http_image_vault_max_pixels(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_image_vault_types(ngx_conf_t *cf, ngx_command_t *cmd,

@@ -429,6 +429,43 @@ ngx_http_image_vault_quota(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
+ngx_http_image_vault_audit_on_off(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_image_vault_loc_conf_t  *lcf = conf;
+
+    ngx_str_t                         *value;
+    ngx_http_image_vault_main_conf_t  *mcf;
+
+    if (lcf->audit != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    if (ngx_http_image_vault_values(cf, 0) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_http_image_vault_on_off(cf, &value[1], &lcf->audit)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    /* the trail has indexes */
+
+    if (lcf->audit) {
+        mcf = ngx_http_conf_get_module_main_conf(cf,
+                                                 ngx_http_image_vault_module);
+        mcf->metadata.audit = 1;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
 ngx_http_image_vault_max_pixels(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {

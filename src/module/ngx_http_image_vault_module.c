@@ -205,6 +205,13 @@ static ngx_command_t  ngx_http_image_vault_commands[] = {
       0,
       NULL },
 
+    { ngx_string("image_vault_audit"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_image_vault_audit_on_off,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -407,6 +414,7 @@ ngx_http_image_vault_create_loc_conf(ngx_conf_t *cf)
     lcf->url_window = NGX_CONF_UNSET;
     lcf->cors = NGX_CONF_UNSET_PTR;
     lcf->cors_max_age = NGX_CONF_UNSET;
+    lcf->audit = NGX_CONF_UNSET;
 
     return lcf;
 }
@@ -443,6 +451,7 @@ ngx_http_image_vault_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_sec_value(conf->url_window, prev->url_window, 300);
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
     ngx_conf_merge_sec_value(conf->cors_max_age, prev->cors_max_age, 3600);
+    ngx_conf_merge_value(conf->audit, prev->audit, 0);
 
     if (conf->url_expiry + conf->url_window > NGX_HTTP_IMAGE_VAULT_WEEK) {
         clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);

@@ -92,6 +92,7 @@ typedef struct {
     time_t                  url_window;
     ngx_http_image_vault_cors_t  *cors;     /* NULL: off */
     time_t                  cors_max_age;
+    ngx_flag_t              audit;
 
     off_t                   body_size;      /* client_max_body_size as merged */
     unsigned                body_set:1;     /* … and it holds here */
