@@ -993,6 +993,7 @@ main(void)
     conf.database.len = strlen(database);
     conf.timeout = 3000;
     conf.quota = 1;
+    conf.audit = 0;
 
     mongo = ngx_iv_mongo_create(&conf, pool->log, &error);
     OK(mongo != NULL);
