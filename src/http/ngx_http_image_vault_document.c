@@ -47,9 +47,17 @@ void
 ngx_http_image_vault_metadata_json(ngx_iv_json_t *j, const char *key,
     const ngx_iv_document_t *doc)
 {
-    ngx_uint_t  i;
-
     ngx_iv_json_object(j, key);
+    ngx_http_image_vault_metadata_members(j, doc);
+    ngx_iv_json_object_end(j);
+}
+
+
+void
+ngx_http_image_vault_metadata_members(ngx_iv_json_t *j,
+    const ngx_iv_document_t *doc)
+{
+    ngx_uint_t  i;
 
     ngx_iv_json_hex(j, "id", doc->id, NGX_IV_ID_LEN);
     ngx_iv_json_hex(j, "_id", doc->id, NGX_IV_ID_LEN);
@@ -96,6 +104,32 @@ ngx_http_image_vault_metadata_json(ngx_iv_json_t *j, const char *key,
 
     ngx_iv_json_array(j, "variants");
     ngx_iv_json_array_end(j);
+}
 
-    ngx_iv_json_object_end(j);
+
+void
+ngx_http_image_vault_admin_members(ngx_iv_json_t *j,
+    const ngx_iv_document_t *doc)
+{
+    if (doc->blocked_at) {
+        ngx_iv_json_object(j, "blocked");
+        ngx_iv_json_date(j, "at", doc->blocked_at);
+        ngx_iv_json_str(j, "reason", &doc->blocked_reason);
+        ngx_iv_json_object_end(j);
+    }
+
+    if (doc->deleted_at) {
+        ngx_iv_json_date(j, "deletedAt", doc->deleted_at);
+    }
+
+    if (doc->error.len) {
+        ngx_iv_json_str(j, "error", &doc->error);
+    }
+}
+
+
+const char *
+ngx_http_image_vault_status_name(ngx_iv_status_e status)
+{
+    return ngx_http_image_vault_statuses[status];
 }

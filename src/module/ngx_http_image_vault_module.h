@@ -237,6 +237,13 @@ ngx_int_t ngx_http_image_vault_error_pages(ngx_conf_t *cf);
 /* …_document.c: ImageMetadata, and the parts other answers share */
 void ngx_http_image_vault_metadata_json(ngx_iv_json_t *j, const char *key,
     const ngx_iv_document_t *doc);
+/* its members alone, for an object that has more */
+void ngx_http_image_vault_metadata_members(ngx_iv_json_t *j,
+    const ngx_iv_document_t *doc);
+/* … and those that admins see: blocked, deletedAt, error, where they are */
+void ngx_http_image_vault_admin_members(ngx_iv_json_t *j,
+    const ngx_iv_document_t *doc);
+const char *ngx_http_image_vault_status_name(ngx_iv_status_e status);
 void ngx_http_image_vault_dimensions_json(ngx_iv_json_t *j,
     const ngx_iv_document_t *doc);
 void ngx_http_image_vault_checksums_json(ngx_iv_json_t *j,
