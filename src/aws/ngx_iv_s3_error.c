@@ -323,11 +323,14 @@ ngx_iv_s3_fields(ngx_pool_t *pool, const ngx_str_t *doc, const char *root,
     ngx_iv_s3_tag_e   tag;
     ngx_iv_s3_scan_t  scan;
 
+    if (doc->len == 0) {
+        return NGX_DECLINED;
+    }
+
     scan.p = doc->data;
     scan.last = doc->data + doc->len;
 
-    if (doc->len == 0 || ngx_iv_s3_error_root(&scan, root, &level) != NGX_OK)
-    {
+    if (ngx_iv_s3_error_root(&scan, root, &level) != NGX_OK) {
         return NGX_DECLINED;
     }
 
