@@ -16,6 +16,7 @@
 #define NGX_IV_AUDIT_BATCH  100
 #define NGX_IV_AUDIT_STR    256         /* bytes kept of a field … */
 #define NGX_IV_AUDIT_TEXT   1024        /* … of the detail */
+#define NGX_IV_AUDIT_LOGGED 128         /* … in the log */
 
 
 struct ngx_iv_audit_queue_s {
@@ -27,6 +28,7 @@ struct ngx_iv_audit_queue_s {
 };
 
 
+static size_t ngx_iv_audit_plain(u_char *dst, const ngx_str_t *s);
 static ngx_iv_audit_queue_t *ngx_iv_audit_queue(ngx_iv_metadata_t *md);
 static ngx_iv_audit_item_t *ngx_iv_audit_item(ngx_iv_metadata_t *md,
     const ngx_iv_audit_t *entry);
@@ -97,11 +99,15 @@ ngx_iv_audit_write(ngx_iv_metadata_t *md, const ngx_iv_audit_t *entry)
 }
 
 
+/* some of it is as a client sent it */
+
 void
 ngx_iv_audit_log(ngx_log_t *log, const ngx_iv_audit_t *entry)
 {
     u_char      hex[2 * NGX_IV_ID_LEN];
-    ngx_str_t   image;
+    u_char      text[NGX_IV_AUDIT_FIELDS][NGX_IV_AUDIT_LOGGED];
+    ngx_str_t   image, f[NGX_IV_AUDIT_FIELDS];
+    ngx_uint_t  i;
 
     ngx_str_set(&image, "-");
 
@@ -111,11 +117,33 @@ ngx_iv_audit_log(ngx_log_t *log, const ngx_iv_audit_t *entry)
         image.data = hex;
     }
 
+    for (i = 0; i < NGX_IV_AUDIT_FIELDS; i++) {
+        f[i].data = text[i];
+        f[i].len = ngx_iv_audit_plain(text[i], ngx_iv_audit_field(entry, i));
+    }
+
     ngx_log_error(NGX_LOG_NOTICE, log, 0,
-                  "audit: %V by%s \"%V\", image %V of \"%V\", from %V: %V, "
-                  "request %V", &entry->action, entry->admin ? " admin" : "",
-                  &entry->who, &image, &entry->owner, &entry->from,
-                  &entry->outcome, &entry->request_id);
+                  "audit: %V by%s \"%V\", image %V of \"%V\", from \"%V\": "
+                  "%V, request \"%V\", detail \"%V\"", &f[1],
+                  entry->admin ? " admin" : "", &f[0], &image, &f[2], &f[3],
+                  &f[4], &f[5], &f[6]);
+}
+
+
+static size_t
+ngx_iv_audit_plain(u_char *dst, const ngx_str_t *s)
+{
+    u_char   c;
+    size_t   i, n;
+
+    n = ngx_min(s->len, NGX_IV_AUDIT_LOGGED);
+
+    for (i = 0; i < n; i++) {
+        c = s->data[i];
+        dst[i] = (c >= 0x20 && c < 0x7f && c != '"') ? c : '?';
+    }
+
+    return n;
 }
 
 
