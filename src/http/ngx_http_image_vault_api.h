@@ -7,6 +7,7 @@
  *   ask.c       an endpoint asks the metadata store
  *   json_in.c   the JSON body of a request
  *   audit.c     what they did, for the trail
+ *   args.c       the arguments of a request's query
  *   image.c list.c change.c bulk.c presign.c usage.c admin.c direct.c
  *
  * An endpoint's function returns as a content handler does.  What has to wait
@@ -118,6 +119,51 @@ void ngx_http_image_vault_trail_end(ngx_http_image_vault_trail_t *trail,
 
 /* image_vault_uploaded_from, or the client's address.  NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_image_vault_from(ngx_http_request_t *r, ngx_str_t *from);
+
+
+/* args.c */
+
+#define NGX_HTTP_IMAGE_VAULT_ARG_MANY   0x01    /* may be given again */
+#define NGX_HTTP_IMAGE_VAULT_ARG_EMPTY  0x02    /* an empty value is one */
+
+typedef struct {
+    ngx_str_t     name;
+    /* value is in the request's pool.  NGX_OK; NGX_DECLINED: bad, answered by
+     * `what`, as in "must be a number"; NGX_ERROR */
+    ngx_int_t   (*set)(void *data, const ngx_str_t *value);
+    const char   *what;
+    ngx_uint_t    flags;
+} ngx_http_image_vault_arg_t;
+
+/* calls set() for each argument of the query that the table (at most 64 rows,
+ * an empty name ends it) names.  NGX_DECLINED: go on; else it is answered */
+ngx_int_t ngx_http_image_vault_args(ngx_http_request_t *r,
+    const ngx_http_image_vault_arg_t *args, void *data);
+/* set() of a userId (ngx_str_t *): NGX_DECLINED if it is none; value's bytes
+ * are folded where they are */
+ngx_int_t ngx_http_image_vault_set_user(void *user, const ngx_str_t *value);
+/* userId, valid or empty: the owner that is asked about, own unless an admin
+ * asks.  NGX_DECLINED: go on, *user is never empty then if there is an owner;
+ * else it is answered (403) */
+ngx_int_t ngx_http_image_vault_for_user(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_str_t *user);
+
+
+/* list.c */
+
+/* any owner's images, unless userId names one; also deleted ones and any
+ * status, with what admins alone are shown */
+#define NGX_HTTP_IMAGE_VAULT_LIST_ADMIN  0x01
+
+ngx_int_t ngx_http_image_vault_list(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_uint_t flags);
+/* GET user, GET usage, POST presigned-url */
+ngx_int_t ngx_http_image_vault_list_own(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+ngx_int_t ngx_http_image_vault_usage(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+ngx_int_t ngx_http_image_vault_presign(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
 
 
 /* image.c */
