@@ -734,6 +734,13 @@ ngx_http_image_vault_init_worker(ngx_cycle_t *cycle,
         }
     }
 
+    worker->discard = ngx_iv_discard_create(cycle, worker->metadata,
+                                            worker->storages,
+                                            mcf->storages.nelts);
+    if (worker->discard == NULL) {
+        return NGX_ERROR;
+    }
+
     if (ngx_worker == 0 && mcf->sweep.interval && !ngx_test_config) {
         return ngx_iv_sweep_start(cycle, &mcf->sweep, worker->metadata,
                                   worker->storages, mcf->storages.nelts,

@@ -22,6 +22,7 @@
 #include "shm/ngx_iv_zone.h"
 #include "metadata/ngx_iv_metadata.h"
 #include "storage/ngx_iv_storage.h"
+#include "sweep/ngx_iv_discard.h"
 #include "sweep/ngx_iv_sweep.h"
 #include "upload/ngx_iv_upload.h"
 
@@ -110,6 +111,7 @@ typedef struct {
     ngx_iv_storage_t      **storages;       /* in the order of conf->storages */
     ngx_iv_storage_env_t    env;
     ngx_iv_room_t          *room;           /* bodies of unknown length */
+    ngx_iv_discard_t       *discard;        /* objects of deleted images */
 } ngx_http_image_vault_worker_t;
 
 extern ngx_http_image_vault_worker_t  *ngx_http_image_vault_worker;
