@@ -8,32 +8,62 @@
 #include "metadata/ngx_iv_list_query.h"
 
 
+static ngx_uint_t ngx_iv_list_try(ngx_iv_mongo_ctx_t *ctx, ngx_uint_t hint);
 static ngx_uint_t ngx_iv_list_read(ngx_iv_mongo_ctx_t *ctx,
     mongoc_cursor_t *cursor, ngx_uint_t limit);
-static void ngx_iv_list_total(ngx_iv_mongo_ctx_t *ctx, ngx_uint_t seen);
+static void ngx_iv_list_total(ngx_iv_mongo_ctx_t *ctx, ngx_uint_t seen,
+    ngx_uint_t hint);
 
+
+/*
+ * The index that is hinted at may still be in the making, on a large collection
+ * for minutes: until then the server finds its own way.
+ */
 
 void
 ngx_iv_mongo_list(ngx_iv_mongo_ctx_t *ctx)
 {
+    ngx_uint_t            seen, hint;
+    ngx_iv_mongo_call_t  *call;
+
+    call = ctx->call;
+    call->lists->found.total = -1;
+    hint = 1;
+
+    seen = ngx_iv_list_try(ctx, hint);
+
+    if (call->code == NGX_IV_INTERNAL && seen == 0) {
+        call->code = NGX_OK;
+        call->message[0] = '\0';
+        hint = 0;
+
+        seen = ngx_iv_list_try(ctx, hint);
+    }
+
+    if (call->code == NGX_OK && call->lists->list.want_total) {
+        ngx_iv_list_total(ctx, seen, hint);
+    }
+}
+
+
+static ngx_uint_t
+ngx_iv_list_try(ngx_iv_mongo_ctx_t *ctx, ngx_uint_t hint)
+{
     bson_t               *filter, *opts;
     ngx_uint_t            seen;
     ngx_iv_list_t        *list;
-    ngx_iv_found_t       *found;
     mongoc_cursor_t      *cursor;
 
     list = &ctx->call->lists->list;
-    found = &ctx->call->lists->found;
-    found->total = -1;
 
     filter = ngx_iv_list_filter(list, 1);
 
     if (filter == NULL) {
         ctx->call->code = NGX_IV_BAD_PARAMETER;
-        return;
+        return 0;
     }
 
-    opts = ngx_iv_list_options(list, ngx_iv_mongo_max(ctx));
+    opts = ngx_iv_list_options(list, ngx_iv_mongo_max(ctx), hint);
     cursor = mongoc_collection_find_with_opts(ctx->collection, filter, opts,
                                               NULL);
 
@@ -43,9 +73,7 @@ ngx_iv_mongo_list(ngx_iv_mongo_ctx_t *ctx)
     bson_destroy(opts);
     bson_destroy(filter);
 
-    if (ctx->call->code == NGX_OK && list->want_total) {
-        ngx_iv_list_total(ctx, seen);
-    }
+    return seen;
 }
 
 
@@ -122,7 +150,7 @@ ngx_iv_list_read(ngx_iv_mongo_ctx_t *ctx, mongoc_cursor_t *cursor,
 /* a page that is the last tells it itself */
 
 static void
-ngx_iv_list_total(ngx_iv_mongo_ctx_t *ctx, ngx_uint_t seen)
+ngx_iv_list_total(ngx_iv_mongo_ctx_t *ctx, ngx_uint_t seen, ngx_uint_t with)
 {
     bson_t           *filter, *options, *opts, hint, reply;
     int64_t           n;
@@ -148,7 +176,7 @@ ngx_iv_list_total(ngx_iv_mongo_ctx_t *ctx, ngx_uint_t seen)
         return;
     }
 
-    options = ngx_iv_list_options(list, 0);
+    options = ngx_iv_list_options(list, 0, with);
     opts = BCON_NEW("maxTimeMS",
                     BCON_INT64((int64_t) ngx_iv_mongo_max(ctx)));
 

@@ -376,7 +376,8 @@ ngx_iv_list_append_rest(bson_t *b, const ngx_iv_list_t *list)
 
 
 bson_t *
-ngx_iv_list_options(const ngx_iv_list_t *list, ngx_msec_t max)
+ngx_iv_list_options(const ngx_iv_list_t *list, ngx_msec_t max,
+    ngx_uint_t hint)
 {
     bson_t   *opts;
     int32_t   order;
@@ -397,7 +398,7 @@ ngx_iv_list_options(const ngx_iv_list_t *list, ngx_msec_t max)
         BCON_APPEND(opts, "maxTimeMS", BCON_INT64((int64_t) max));
     }
 
-    if (list->owner.len) {
+    if (hint && list->owner.len) {
         ngx_iv_list_append_hint(opts, list);
     }
 

@@ -15,8 +15,9 @@
 
 /* position: 1: with the cursor's; 0: as the total counts them */
 bson_t *ngx_iv_list_filter(const ngx_iv_list_t *list, ngx_uint_t position);
-/* limit + 1, skip, sort, hint; 0 ms: no time limit */
-bson_t *ngx_iv_list_options(const ngx_iv_list_t *list, ngx_msec_t max);
+/* limit + 1, skip, sort, on demand a hint; 0 ms: no time limit */
+bson_t *ngx_iv_list_options(const ngx_iv_list_t *list, ngx_msec_t max,
+    ngx_uint_t hint);
 
 /* appends _id: {$in: …} */
 void ngx_iv_list_append_ids(bson_t *b, u_char (*ids)[NGX_IV_ID_LEN],

@@ -305,7 +305,7 @@ explain(const ngx_iv_list_t *list)
     bson_error_t   error;
 
     filter = ngx_iv_list_filter(list, 1);
-    opts = ngx_iv_list_options(list, 1000);
+    opts = ngx_iv_list_options(list, 1000, 1);
 
     command = bson_new();
     bson_append_document_begin(command, "explain", -1, &find);
@@ -1215,9 +1215,6 @@ setup(void)
     ngx_iv_lists_t        lists;
     ngx_iv_mongo_call_t   call;
 
-    begin(&call, &lists, NGX_IV_MONGO_INDEXES);
-    EQ_INT(run(&call), NGX_OK);
-
     for (i = 0; i < IMAGES; i++) {
         image("alice", i, "ready");
     }
@@ -1231,6 +1228,17 @@ setup(void)
     for (i = 0; i < 10; i++) {
         image("bob", 600 + i, "ready");
     }
+
+    /* lists don't wait for the indexes */
+
+    begin(&call, &lists, NGX_IV_MONGO_LIST);
+    lists.list.want_total = 1;
+    EQ_INT(run(&call), NGX_OK);
+    EQ_INT(lists.found.ndocuments, 20);
+    EQ_INT(lists.found.total, IMAGES);
+
+    begin(&call, &lists, NGX_IV_MONGO_INDEXES);
+    EQ_INT(run(&call), NGX_OK);
 }
 
 
