@@ -7,6 +7,7 @@ use warnings;
 
 use lib 't/lib';
 use IO::Socket::INET;
+use Socket qw(SOL_SOCKET SO_LINGER);
 use Test::More;
 use ImageVault::Peers;
 use ImageVault::Nginx;
@@ -154,6 +155,94 @@ subtest 'odd keys' => sub {
     is(put($n, 'x' x 256)->{status}, 400, 'too long');
     is(put($n, 'x' x 255)->{status}, 201, 'as long as allowed');
     is(put($n, "caf\xc3\xa9")->{status}, 400, 'not ASCII');
+};
+
+# a request as far as its body has come
+sub begin {
+    my ($key, $length, $bytes) = @_;
+    my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$n->{port}") or die;
+    print $s "PUT /api/upload?as=alice HTTP/1.1\r\nHost: x\r\n"
+             . "Connection: close\r\nContent-Type: image/png\r\n"
+             . "Content-Length: $length\r\nIdempotency-Key: $key\r\n\r\n"
+             . $bytes;
+    return $s;
+}
+
+subtest 'a slow first one shows signs of life' => sub {
+    my $body = png(400_000);
+    my $file = temp_file($body);
+    my $s = begin('slow', 400_000, substr($body, 0, 100_000));
+    for my $i (0 .. 4) {
+        select undef, undef, undef, 0.8;
+        print $s substr($body, 100_000 + $i * 50_000, 50_000);
+        is(put($m, 'slow', file => $file)->{status}, 409, "taken $i");
+    }
+    print $s substr($body, 350_000);
+    my $text = join '', <$s>;
+    like($text, qr{\AHTTP/1\.1 201}, 'the first is stored');
+    is(put($m, 'slow', file => $file)->{headers}{'idempotent-replayed'},
+       'true', 'then its answer');
+};
+
+subtest 'half a body frees the key' => sub {
+    my $body = png(400_000);
+    my $s = begin('half', 400_000, substr($body, 0, 100_000));
+    shutdown $s, 1;
+    my $text = join '', <$s>;
+    like($text, qr{\AHTTP/1\.1 400}, 'refused');
+    my $r = put($m, 'half', file => temp_file($body));
+    is($r->{status}, 201, 'the next is stored');
+    ok(!$r->{headers}{'idempotent-replayed'}, 'anew');
+    for (1 .. 20) {
+        my $c = begin('reset', 3000, '');
+        setsockopt $c, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
+        close $c;
+    }
+    ok((wait_for { put($n, 'reset')->{status} == 201 } 5), 'so do resets');
+};
+
+subtest 'a form refused as a whole' => sub {
+    for my $told (undef, 'true') {
+        my $r = curl('-F', "a=\@$png;filename=a.png", '-F', 'isPublic=maybe',
+                     '-H', 'Idempotency-Key: whole',
+                     $n->url('/api/upload?as=alice'));
+        is($r->{status}, 400, 'refused');
+        is($r->{json}{error}{code}, 'bad_parameter', 'the same reason');
+        is($r->{headers}{'idempotent-replayed'}, $told, 'told so');
+    }
+};
+
+subtest 'what became of the image counts' => sub {
+    my $id = put($n, 'later')->{json}{images}[0]{id};
+    for my $set ({ blocked => { at => { '$date' => { '$numberLong' => '1' } },
+                                reason => 'x' } }, { status => 'error' }) {
+        ask('update', db => $ImageVault::Peers::Database,
+            filter => { _id => { '$oid' => $id } }, update => { '$set' => $set });
+        my $r = put($m, 'later');
+        is($r->{status}, 201, 'the answer stays');
+        is($r->{json}{images}[0]{id}, $id, 'the id');
+        is($r->{json}{images}[0]{url}, undef, 'no url');
+        is($r->{headers}{location}, undef, 'no Location');
+    }
+};
+
+subtest 'a key that was lost' => sub {
+    my $s = begin('lost', 400_000, substr(png(400_000), 0, 100_000));
+    ok((wait_for { @{ ask('find', db => $ImageVault::Peers::Database,
+                          collection => 'image_vault_requests',
+                          filter => { _id => "alice\0lost" }) } } 5), 'taken');
+    ask('update', db => $ImageVault::Peers::Database,
+        collection => 'image_vault_requests', filter => { _id => "alice\0lost" },
+        update => { '$set' => { by => 'x' } });
+    my $text = join '', <$s>;
+    like($text, qr{\AHTTP/1\.1 409}, 'the first is refused');
+};
+
+subtest 'two keys, an empty one' => sub {
+    is(put($n, 'a', more => ['-H', 'Idempotency-Key: b'])->{status}, 400, 'two');
+    my $r = curl('-T', $png, '-H', 'Content-Type: image/png',
+                 '-H', 'Idempotency-Key;', $n->url('/api/upload?as=alice'));
+    is($r->{status}, 201, 'an empty one is none');
 };
 
 $n->done;
