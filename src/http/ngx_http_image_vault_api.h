@@ -173,6 +173,20 @@ ngx_int_t ngx_http_image_vault_state(ngx_http_image_vault_ctx_t *ctx,
     const ngx_iv_document_t *doc);
 /* check 3 */
 ngx_uint_t ngx_http_image_vault_may_read(ngx_http_image_vault_ctx_t *ctx,
+/* admin.c, users.c: all below admin/ */
+
+ngx_int_t ngx_http_image_vault_stats(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+ngx_int_t ngx_http_image_vault_moderate(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+ngx_int_t ngx_http_image_vault_users(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+ngx_int_t ngx_http_image_vault_user(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+ngx_int_t ngx_http_image_vault_user_patch(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+
+
     const ngx_iv_document_t *doc);
 /* its owner, or an admin */
 ngx_uint_t ngx_http_image_vault_owns(ngx_http_image_vault_ctx_t *ctx,

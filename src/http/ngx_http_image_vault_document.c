@@ -116,14 +116,23 @@ ngx_http_image_vault_admin_members(ngx_iv_json_t *j,
         ngx_iv_json_date(j, "at", doc->blocked_at);
         ngx_iv_json_str(j, "reason", &doc->blocked_reason);
         ngx_iv_json_object_end(j);
+
+    } else {
+        ngx_iv_json_null(j, "blocked");
     }
 
     if (doc->deleted_at) {
         ngx_iv_json_date(j, "deletedAt", doc->deleted_at);
+
+    } else {
+        ngx_iv_json_null(j, "deletedAt");
     }
 
     if (doc->error.len) {
         ngx_iv_json_str(j, "error", &doc->error);
+
+    } else {
+        ngx_iv_json_null(j, "error");
     }
 }
 

@@ -49,6 +49,27 @@ static const ngx_http_image_vault_route_t  ngx_http_image_vault_routes[] = {
       NGX_HTTP_IMAGE_VAULT_OWN,
       ngx_http_image_vault_route_upload },
 
+    { ngx_string("admin/stats"), NGX_HTTP_IMAGE_VAULT_READ,
+      NGX_HTTP_IMAGE_VAULT_ADMIN,
+      ngx_http_image_vault_stats },
+
+    { ngx_string("admin/images/*/moderate"), NGX_HTTP_POST,
+      NGX_HTTP_IMAGE_VAULT_ADMIN|NGX_HTTP_IMAGE_VAULT_JSON
+      |NGX_HTTP_IMAGE_VAULT_ID,
+      ngx_http_image_vault_moderate },
+
+    { ngx_string("admin/users"), NGX_HTTP_IMAGE_VAULT_READ,
+      NGX_HTTP_IMAGE_VAULT_ADMIN,
+      ngx_http_image_vault_users },
+
+    { ngx_string("admin/users/*"), NGX_HTTP_IMAGE_VAULT_READ,
+      NGX_HTTP_IMAGE_VAULT_ADMIN,
+      ngx_http_image_vault_user },
+
+    { ngx_string("admin/users/*"), NGX_HTTP_PATCH,
+      NGX_HTTP_IMAGE_VAULT_ADMIN|NGX_HTTP_IMAGE_VAULT_JSON,
+      ngx_http_image_vault_user_patch },
+
     { ngx_string("*/view"), NGX_HTTP_IMAGE_VAULT_READ,
       NGX_HTTP_IMAGE_VAULT_ID|NGX_HTTP_IMAGE_VAULT_ANYONE,
       ngx_http_image_vault_route_view },

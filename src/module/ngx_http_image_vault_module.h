@@ -242,7 +242,7 @@ void ngx_http_image_vault_metadata_json(ngx_iv_json_t *j, const char *key,
 /* its members alone, for an object that has more */
 void ngx_http_image_vault_metadata_members(ngx_iv_json_t *j,
     const ngx_iv_document_t *doc);
-/* … and those that admins see: blocked, deletedAt, error, where they are */
+/* … and those that admins see: blocked, deletedAt, error */
 void ngx_http_image_vault_admin_members(ngx_iv_json_t *j,
     const ngx_iv_document_t *doc);
 const char *ngx_http_image_vault_status_name(ngx_iv_status_e status);
