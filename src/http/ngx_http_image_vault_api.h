@@ -7,7 +7,7 @@
  *   ask.c       an endpoint asks the metadata store
  *   json_in.c   the JSON body of a request
  *   audit.c     what they did, for the trail
- *   args.c       the arguments of a request's query
+ *   args.c      the arguments of a request's query
  *   image.c list.c change.c bulk.c presign.c usage.c admin.c direct.c
  *
  * An endpoint's function returns as a content handler does.  What has to wait
@@ -107,6 +107,7 @@ typedef struct {
     ngx_iv_audit_t  entry;          /* its strings are the request's */
     unsigned        wanted:1;
     unsigned        on:1;           /* image_vault_audit; else for the log */
+    unsigned        open:1;         /* guarded, and has not ended */
 } ngx_http_image_vault_trail_t;
 
 /* NGX_OK, or NGX_DECLINED: nobody wants it, and _end() does nothing */
@@ -116,6 +117,12 @@ ngx_int_t ngx_http_image_vault_trail_begin(ngx_http_request_t *r,
 /* outcome NULL: ok */
 void ngx_http_image_vault_trail_end(ngx_http_image_vault_trail_t *trail,
     ngx_log_t *log, const u_char *id, const ngx_str_t *outcome);
+
+/* should the request go before _end(), the outcome is `unknown`: what the store
+ * was asked for may be done.  The trail lives in the request's pool; id as
+ * _end() has it.  NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_trail_guard(ngx_http_request_t *r,
+    ngx_http_image_vault_trail_t *trail, const u_char *id);
 
 /* image_vault_uploaded_from, or the client's address.  NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_image_vault_from(ngx_http_request_t *r, ngx_str_t *from);
@@ -166,13 +173,6 @@ ngx_int_t ngx_http_image_vault_presign(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
 
 
-/* image.c */
-
-/* checks 4 to 6: blocked, expired, not ready; NGX_OK or the code */
-ngx_int_t ngx_http_image_vault_state(ngx_http_image_vault_ctx_t *ctx,
-    const ngx_iv_document_t *doc);
-/* check 3 */
-ngx_uint_t ngx_http_image_vault_may_read(ngx_http_image_vault_ctx_t *ctx,
 /* admin.c, users.c: all below admin/ */
 
 ngx_int_t ngx_http_image_vault_stats(ngx_http_request_t *r,
@@ -187,10 +187,40 @@ ngx_int_t ngx_http_image_vault_user_patch(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
 
 
+/* image.c */
+
+/* checks 4 to 6: blocked, expired, not ready; NGX_OK or the code */
+ngx_int_t ngx_http_image_vault_state(ngx_http_image_vault_ctx_t *ctx,
+    const ngx_iv_document_t *doc);
+/* answers such a code, blocked with its reason.  Returns as content handlers
+ * do */
+ngx_int_t ngx_http_image_vault_refuse_state(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_int_t code);
+/* the answer of GET {id} for ctx->document */
+ngx_int_t ngx_http_image_vault_show(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+/* check 3 */
+ngx_uint_t ngx_http_image_vault_may_read(ngx_http_image_vault_ctx_t *ctx,
     const ngx_iv_document_t *doc);
 /* its owner, or an admin */
 ngx_uint_t ngx_http_image_vault_owns(ngx_http_image_vault_ctx_t *ctx,
     const ngx_iv_document_t *doc);
+
+
+/* change.c, bulk.c: PATCH {id}; DELETE {id}, POST {id}/delete; POST bulk */
+ngx_int_t ngx_http_image_vault_patch(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+ngx_int_t ngx_http_image_vault_delete(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+ngx_int_t ngx_http_image_vault_bulk(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+/* an array of strings, or null, into tags ("tags[]") or users
+ * ("sharedWith[]").  NGX_OK, NGX_ERROR, or NGX_IV_BAD_PARAMETER and what is
+ * wrong, for ngx_http_image_vault_bad_member() */
+ngx_int_t ngx_http_image_vault_strings(ngx_iv_fields_t *fields,
+    const char *field, const ngx_iv_json_node_t *node, const char **what);
+/* its storage is public_only */
+ngx_uint_t ngx_http_image_vault_must_be_public(const ngx_iv_document_t *doc);
 
 
 #endif

@@ -9,6 +9,7 @@
 #define NGX_HTTP_IMAGE_VAULT_LOGGED  64
 
 
+static void ngx_http_image_vault_trail_lost(void *data);
 static ngx_uint_t ngx_http_image_vault_trail_foreign(
     const ngx_iv_audit_t *entry);
 static void ngx_http_image_vault_trail_log(ngx_log_t *log,
@@ -83,7 +84,11 @@ ngx_http_image_vault_trail_end(ngx_http_image_vault_trail_t *trail,
 {
     ngx_iv_audit_t  *entry;
 
-    if (!trail->wanted) {
+    trail->open = 0;
+
+    if (!trail->wanted || ngx_http_image_vault_worker == NULL
+        || ngx_http_image_vault_worker->metadata == NULL)
+    {
         return;
     }
 
@@ -111,6 +116,56 @@ ngx_http_image_vault_trail_end(ngx_http_image_vault_trail_t *trail,
     if (ngx_http_image_vault_trail_foreign(entry)) {
         ngx_http_image_vault_trail_log(log, entry);
     }
+}
+
+
+ngx_int_t
+ngx_http_image_vault_trail_guard(ngx_http_request_t *r,
+    ngx_http_image_vault_trail_t *trail, const u_char *id)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    if (!trail->wanted) {
+        return NGX_OK;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (id) {
+        trail->entry.has_image = 1;
+        ngx_memcpy(trail->entry.image, id, NGX_IV_ID_LEN);
+    }
+
+    trail->open = 1;
+
+    cln->handler = ngx_http_image_vault_trail_lost;
+    cln->data = trail;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_image_vault_trail_lost(void *data)
+{
+    ngx_http_image_vault_trail_t *trail = data;
+
+    u_char  id[NGX_IV_ID_LEN];
+
+    static const ngx_str_t  unknown = ngx_string("unknown");
+
+    if (!trail->open) {
+        return;
+    }
+
+    ngx_memcpy(id, trail->entry.image, NGX_IV_ID_LEN);
+
+    ngx_http_image_vault_trail_end(trail, ngx_cycle->log,
+                                   trail->entry.has_image ? id : NULL,
+                                   &unknown);
 }
 
 

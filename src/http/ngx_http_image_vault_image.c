@@ -16,8 +16,6 @@ static ngx_int_t ngx_http_image_vault_answer(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_show_e how);
 static ngx_uint_t ngx_http_image_vault_wants_image(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_image_vault_names_image(const ngx_str_t *accept);
-static ngx_int_t ngx_http_image_vault_show(ngx_http_request_t *r,
-    ngx_http_image_vault_ctx_t *ctx);
 static ngx_int_t ngx_http_image_vault_set_etag(ngx_http_request_t *r,
     const ngx_iv_document_t *doc, time_t expires);
 static ngx_int_t ngx_http_image_vault_send_redirect(ngx_http_request_t *r,
@@ -102,13 +100,8 @@ ngx_http_image_vault_answer(ngx_http_request_t *r,
 
     rc = ngx_http_image_vault_state(ctx, ctx->document);
 
-    if (rc == NGX_IV_BLOCKED && ctx->document->blocked_reason.len) {
-        return ngx_http_image_vault_refuse(r, rc, NULL,
-                                           &ctx->document->blocked_reason);
-    }
-
     if (rc != NGX_OK) {
-        return ngx_http_image_vault_error(r, rc, NULL);
+        return ngx_http_image_vault_refuse_state(r, ctx, rc);
     }
 
     if (how == NGX_HTTP_IMAGE_VAULT_SHOW
@@ -119,6 +112,20 @@ ngx_http_image_vault_answer(ngx_http_request_t *r,
 
     return ngx_http_image_vault_send_redirect(r, ctx,
                                         how == NGX_HTTP_IMAGE_VAULT_DOWNLOAD);
+}
+
+
+ngx_int_t
+ngx_http_image_vault_refuse_state(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_int_t code)
+{
+    ngx_str_t  *reason;
+
+    reason = &ctx->document->blocked_reason;
+
+    return ngx_http_image_vault_refuse(r, code, NULL,
+                                       (code == NGX_IV_BLOCKED && reason->len)
+                                       ? reason : NULL);
 }
 
 
@@ -280,7 +287,7 @@ ngx_http_image_vault_names_image(const ngx_str_t *accept)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_image_vault_show(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx)
 {

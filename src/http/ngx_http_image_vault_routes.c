@@ -78,9 +78,19 @@ static const ngx_http_image_vault_route_t  ngx_http_image_vault_routes[] = {
       NGX_HTTP_IMAGE_VAULT_ID|NGX_HTTP_IMAGE_VAULT_ANYONE,
       ngx_http_image_vault_route_download },
 
+    { ngx_string("*/delete"), NGX_HTTP_POST, NGX_HTTP_IMAGE_VAULT_ID,
+      ngx_http_image_vault_delete },
+
     { ngx_string("*"), NGX_HTTP_IMAGE_VAULT_READ,
       NGX_HTTP_IMAGE_VAULT_ID|NGX_HTTP_IMAGE_VAULT_ANYONE,
       ngx_http_image_vault_route_show },
+
+    { ngx_string("*"), NGX_HTTP_PATCH,
+      NGX_HTTP_IMAGE_VAULT_ID|NGX_HTTP_IMAGE_VAULT_JSON,
+      ngx_http_image_vault_patch },
+
+    { ngx_string("*"), NGX_HTTP_DELETE, NGX_HTTP_IMAGE_VAULT_ID,
+      ngx_http_image_vault_delete },
 
     { ngx_null_string, 0, 0, NULL }
 };
