@@ -1,6 +1,6 @@
 # The work is in util/; 'make help' lists what there is.
 
-.PHONY: help run test build setup bench fuzz asan lint compile-matrix clean
+.PHONY: help run test build setup bench fuzz asan http3 lint compile-matrix clean
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -34,6 +34,10 @@ fuzz:
 #: make asan            the tests in an nginx with ASan and UBSan
 asan:
 	@util/asan
+
+#: make http3           uploads over HTTP/3, in nginx 1.28
+http3:
+	@util/http3
 
 #: make lint            layers, sizes, style
 lint:
