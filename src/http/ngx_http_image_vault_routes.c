@@ -78,6 +78,9 @@ static const ngx_http_image_vault_route_t  ngx_http_image_vault_routes[] = {
       NGX_HTTP_IMAGE_VAULT_ID|NGX_HTTP_IMAGE_VAULT_ANYONE,
       ngx_http_image_vault_route_download },
 
+    { ngx_string("bulk"), NGX_HTTP_POST, NGX_HTTP_IMAGE_VAULT_JSON,
+      ngx_http_image_vault_bulk },
+
     { ngx_string("*/delete"), NGX_HTTP_POST, NGX_HTTP_IMAGE_VAULT_ID,
       ngx_http_image_vault_delete },
 
