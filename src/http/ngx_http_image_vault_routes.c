@@ -70,6 +70,15 @@ static const ngx_http_image_vault_route_t  ngx_http_image_vault_routes[] = {
       NGX_HTTP_IMAGE_VAULT_ADMIN|NGX_HTTP_IMAGE_VAULT_JSON,
       ngx_http_image_vault_user_patch },
 
+    { ngx_string("user"), NGX_HTTP_IMAGE_VAULT_READ, 0,
+      ngx_http_image_vault_list_own },
+
+    { ngx_string("usage"), NGX_HTTP_IMAGE_VAULT_READ, 0,
+      ngx_http_image_vault_usage },
+
+    { ngx_string("presigned-url"), NGX_HTTP_POST, NGX_HTTP_IMAGE_VAULT_JSON,
+      ngx_http_image_vault_presign },
+
     { ngx_string("*/view"), NGX_HTTP_IMAGE_VAULT_READ,
       NGX_HTTP_IMAGE_VAULT_ID|NGX_HTTP_IMAGE_VAULT_ANYONE,
       ngx_http_image_vault_route_view },

@@ -7,10 +7,21 @@
 #include "formats/ngx_iv_name.h"
 
 
-static void ngx_http_image_vault_times(const ngx_iv_document_t *doc,
-    const ngx_iv_storage_conf_t *conf,
-    const ngx_http_image_vault_loc_conf_t *lcf, time_t *signing,
-    time_t *expires, time_t *rest);
+typedef struct {
+    time_t       signing;
+    time_t       expires;
+    time_t       rest;
+} ngx_http_image_vault_times_t;
+
+
+static ngx_int_t ngx_http_image_vault_make_url(ngx_http_request_t *r,
+    const ngx_iv_document_t *doc, ngx_uint_t download, ngx_uint_t head,
+    ngx_uint_t absolute, ngx_http_image_vault_times_t *t, ngx_str_t *url);
+static void ngx_http_image_vault_window(const ngx_iv_document_t *doc,
+    const ngx_http_image_vault_loc_conf_t *lcf,
+    ngx_http_image_vault_times_t *t);
+static void ngx_http_image_vault_cap(const ngx_iv_document_t *doc,
+    const ngx_iv_storage_conf_t *conf, ngx_http_image_vault_times_t *t);
 static ngx_int_t ngx_http_image_vault_absolute(ngx_http_request_t *r,
     ngx_str_t *url);
 
@@ -20,14 +31,54 @@ ngx_http_image_vault_url(ngx_http_request_t *r, const ngx_iv_document_t *doc,
     ngx_uint_t download, ngx_uint_t head, ngx_uint_t absolute, ngx_str_t *url,
     time_t *expires, time_t *window_rest)
 {
-    time_t                            signing;
-    ngx_int_t                         i;
-    ngx_iv_storage_t                 *st;
-    ngx_iv_storage_url_t              su;
-    ngx_http_image_vault_worker_t    *w;
+    ngx_int_t                         rc;
+    ngx_http_image_vault_times_t      t;
     ngx_http_image_vault_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_image_vault_module);
+
+    ngx_http_image_vault_window(doc, lcf, &t);
+
+    rc = ngx_http_image_vault_make_url(r, doc, download, head, absolute, &t,
+                                       url);
+
+    *expires = t.expires;
+    *window_rest = t.rest;
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_image_vault_url_now(ngx_http_request_t *r,
+    const ngx_iv_document_t *doc, ngx_uint_t download, time_t life,
+    ngx_str_t *url, time_t *expires)
+{
+    ngx_int_t                     rc;
+    ngx_http_image_vault_times_t  t;
+
+    t.signing = ngx_time();
+    t.expires = t.signing + life;
+    t.rest = 0;
+
+    rc = ngx_http_image_vault_make_url(r, doc, download, 0, 1, &t, url);
+
+    *expires = t.expires;
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_image_vault_make_url(ngx_http_request_t *r,
+    const ngx_iv_document_t *doc, ngx_uint_t download, ngx_uint_t head,
+    ngx_uint_t absolute, ngx_http_image_vault_times_t *t, ngx_str_t *url)
+{
+    ngx_int_t                       i;
+    ngx_iv_storage_t               *st;
+    ngx_iv_storage_url_t            su;
+    ngx_http_image_vault_worker_t  *w;
+
     w = ngx_http_image_vault_worker;
 
     i = ngx_http_image_vault_storage_find(w->conf, &doc->storage);
@@ -41,20 +92,19 @@ ngx_http_image_vault_url(ngx_http_request_t *r, const ngx_iv_document_t *doc,
 
     st = w->storages[i];
 
-    ngx_http_image_vault_times(doc, st->conf, lcf, &signing, expires,
-                               window_rest);
-
     if (doc->is_public && st->conf->public_only && st->conf->public_url.len) {
-        *expires = 0;
+        t->expires = 0;
         return ngx_iv_storage_public_url(st, r->pool, &doc->key, url);
     }
+
+    ngx_http_image_vault_cap(doc, st->conf, t);
 
     ngx_memzero(&su, sizeof(ngx_iv_storage_url_t));
 
     su.key = doc->key;
     su.head = head ? 1 : 0;
-    su.signing = signing;
-    su.expires = *expires;
+    su.signing = t->signing;
+    su.expires = t->expires;
 
     if (download
         && ngx_iv_name_disposition(r->pool, "attachment", &doc->original_name,
@@ -82,12 +132,11 @@ ngx_http_image_vault_url(ngx_http_request_t *r, const ngx_iv_document_t *doc,
  */
 
 static void
-ngx_http_image_vault_times(const ngx_iv_document_t *doc,
-    const ngx_iv_storage_conf_t *conf,
-    const ngx_http_image_vault_loc_conf_t *lcf, time_t *signing,
-    time_t *expires, time_t *rest)
+ngx_http_image_vault_window(const ngx_iv_document_t *doc,
+    const ngx_http_image_vault_loc_conf_t *lcf,
+    ngx_http_image_vault_times_t *t)
 {
-    time_t  now, window, offset, end;
+    time_t  now, window, offset;
 
     now = ngx_time();
     window = lcf->url_window;
@@ -96,16 +145,28 @@ ngx_http_image_vault_times(const ngx_iv_document_t *doc,
         offset = ngx_murmur_hash2((u_char *) doc->id, NGX_IV_ID_LEN)
                  % (uint32_t) window;
 
-        *signing = (now - offset) / window * window + offset;
-        *rest = *signing + window - now;
+        t->signing = (now - offset) / window * window + offset;
+        t->rest = t->signing + window - now;
 
     } else {
         window = 0;
-        *signing = now;
-        *rest = 0;
+        t->signing = now;
+        t->rest = 0;
     }
 
-    end = *signing + lcf->url_expiry + window;
+    t->expires = t->signing + lcf->url_expiry + window;
+}
+
+
+/* a URL ends with the credentials' token and with the image */
+
+static void
+ngx_http_image_vault_cap(const ngx_iv_document_t *doc,
+    const ngx_iv_storage_conf_t *conf, ngx_http_image_vault_times_t *t)
+{
+    time_t  end;
+
+    end = t->expires;
 
     if (conf->type == NGX_IV_STORAGE_S3 && conf->credentials.token.len
         && conf->credentials.expires && conf->credentials.expires < end)
@@ -117,12 +178,12 @@ ngx_http_image_vault_times(const ngx_iv_document_t *doc,
         end = (time_t) (doc->expires_at / 1000);
     }
 
-    if (end <= *signing) {
+    if (end <= t->signing) {
         /* in the second of its expiry */
-        end = *signing + 1;
+        end = t->signing + 1;
     }
 
-    *expires = end;
+    t->expires = end;
 }
 
 

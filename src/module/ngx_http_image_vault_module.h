@@ -258,6 +258,10 @@ ngx_int_t ngx_http_image_vault_url(ngx_http_request_t *r,
     const ngx_iv_document_t *doc, ngx_uint_t download, ngx_uint_t head,
     ngx_uint_t absolute, ngx_str_t *url, time_t *expires,
     time_t *window_rest);
+/* the same for GET, absolute, but signed now, for `life` seconds at most */
+ngx_int_t ngx_http_image_vault_url_now(ngx_http_request_t *r,
+    const ngx_iv_document_t *doc, ngx_uint_t download, time_t life,
+    ngx_str_t *url, time_t *expires);
 
 /* …_files.c: precontent phase handler of image_vault_files */
 ngx_int_t ngx_http_image_vault_files(ngx_http_request_t *r);
