@@ -326,7 +326,7 @@ subtest 'nested locations, limit_except, if' => sub {
         refused(fly('/get-only/upload', %how)->answer, 403, 'forbidden',
                 "$what, limit_except GET");
         landed(fly('/post-only/upload', %how), 'alice',
-               "$what, limit_except POST");
+               "$what, limit_except POST") if !$how{h2};
         my $a = landed(fly('/iffy/upload', %how, head => ['X-Who: dave']),
                        'dave', "$what, if");
         like($a->{head}, qr{^X-If: yes\r?$}m, 'its location') if !$how{h2};
@@ -345,7 +345,7 @@ subtest 'internal redirects' => sub {
         # nginx makes a GET of it
         is(fly('/lost', %how)->finish->{status}, 405, "$what, no named one");
         landed(fly("/proxied/$_", %how), 'alice', "$what, read to $_")
-            for qw(memory file);
+            for $how{h2} ? 'file' : qw(memory file);
     };
 };
 
@@ -364,7 +364,7 @@ subtest 'what a proxy has sent on unread is gone' => sub {
 subtest 'mirror has read the body, to memory and to a file' => sub {
     each_kind {
         my ($what, %how) = @_;
-        for my $to (qw(memory file)) {
+        for my $to ($how{h2} ? 'file' : qw(memory file)) {
             my $before = find_images({ userId => 'copy', status => 'ready' });
             landed(fly("/$to/upload", %how), 'alice', "$what, $to");
             is(wait_images({ userId => 'copy', status => 'ready' },
