@@ -7,8 +7,9 @@
 
 
 typedef struct {
-    ngx_uint_t    block;        /* 0: unblock */
-    ngx_str_t     reason;
+    ngx_uint_t                    block;        /* 0: unblock */
+    ngx_str_t                     reason;
+    ngx_http_image_vault_trail_t  trail;
 } ngx_http_image_vault_moderate_t;
 
 
@@ -215,6 +216,15 @@ ngx_http_image_vault_stats_days(ngx_iv_json_t *j, const ngx_iv_stats_t *stats)
 }
 
 
+ngx_int_t
+ngx_http_image_vault_admin_images(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx)
+{
+    return ngx_http_image_vault_list(r, ctx,
+                                     NGX_HTTP_IMAGE_VAULT_LIST_ADMIN);
+}
+
+
 /* what is not there is 404, however wrong the body may be */
 
 ngx_int_t
@@ -285,9 +295,24 @@ ngx_http_image_vault_moderate_body(ngx_http_request_t *r,
         return rc;
     }
 
+    (void) ngx_http_image_vault_trail_begin(r, ctx,
+                                            m->block ? "admin-block"
+                                                     : "admin-unblock",
+                                            &m->trail);
+
+    m->trail.entry.owner = ctx->document->owner;
+    m->trail.entry.detail = m->reason;
+
+    if (ngx_http_image_vault_trail_guard(r, &m->trail, ctx->id) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     op = ngx_http_image_vault_ask(r, ctx, ngx_http_image_vault_moderate_told,
                                   m);
     if (op == NULL) {
+        ngx_http_image_vault_trail_end(&m->trail, r->connection->log, ctx->id,
+                                       &ngx_iv_code(NGX_IV_INTERNAL)->word);
+
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -381,10 +406,9 @@ ngx_http_image_vault_moderate_told(ngx_http_request_t *r,
     ngx_str_t      json;
     ngx_iv_json_t  j;
 
-    ngx_http_image_vault_audit(r, ctx,
-                               m->block ? "admin-block" : "admin-unblock",
-                               ctx->id, &ctx->document->owner, op->code,
-                               m->block ? &m->reason : NULL);
+    ngx_http_image_vault_trail_end(&m->trail, r->connection->log, ctx->id,
+                                   (op->code == NGX_OK)
+                                   ? NULL : &ngx_iv_code(op->code)->word);
 
     if (op->code != NGX_OK) {
         return ngx_http_image_vault_error(r, op->code, NULL);

@@ -177,6 +177,8 @@ ngx_int_t ngx_http_image_vault_presign(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_image_vault_stats(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
+ngx_int_t ngx_http_image_vault_admin_images(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
 ngx_int_t ngx_http_image_vault_moderate(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
 ngx_int_t ngx_http_image_vault_users(ngx_http_request_t *r,

@@ -266,6 +266,12 @@ ngx_http_image_vault_list_told(ngx_http_request_t *r,
     ngx_iv_json_t    j;
     ngx_iv_found_t  *found;
 
+    if (l->admin) {
+        ngx_http_image_vault_audit(r, ctx, "admin-images", NULL,
+                                   l->list.owner.len ? &l->list.owner : NULL,
+                                   op->code, NULL);
+    }
+
     if (op->code != NGX_OK) {
         return ngx_http_image_vault_error(r, op->code, NULL);
     }

@@ -53,6 +53,10 @@ static const ngx_http_image_vault_route_t  ngx_http_image_vault_routes[] = {
       NGX_HTTP_IMAGE_VAULT_ADMIN,
       ngx_http_image_vault_stats },
 
+    { ngx_string("admin/images"), NGX_HTTP_IMAGE_VAULT_READ,
+      NGX_HTTP_IMAGE_VAULT_ADMIN,
+      ngx_http_image_vault_admin_images },
+
     { ngx_string("admin/images/*/moderate"), NGX_HTTP_POST,
       NGX_HTTP_IMAGE_VAULT_ADMIN|NGX_HTTP_IMAGE_VAULT_JSON
       |NGX_HTTP_IMAGE_VAULT_ID,

@@ -50,6 +50,9 @@ static const char *ngx_http_image_vault_user_auto_delete(
     const ngx_iv_json_node_t *node, ngx_iv_user_patch_t *patch);
 static const char *ngx_http_image_vault_user_expiry(
     const ngx_iv_json_node_t *node, ngx_iv_user_patch_t *patch);
+static ngx_iv_metadata_op_t *ngx_http_image_vault_user_ask(
+    ngx_http_request_t *r, ngx_http_image_vault_ctx_t *ctx,
+    const char *action);
 static ngx_int_t ngx_http_image_vault_user_told(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_iv_metadata_op_t *op, void *data);
 static void ngx_http_image_vault_user_json(ngx_iv_json_t *j, const char *key,
@@ -290,8 +293,7 @@ ngx_http_image_vault_user(ngx_http_request_t *r,
         return rc;
     }
 
-    op = ngx_http_image_vault_ask(r, ctx, ngx_http_image_vault_user_told,
-                                  "admin-user");
+    op = ngx_http_image_vault_user_ask(r, ctx, "admin-user");
     if (op == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -368,8 +370,7 @@ ngx_http_image_vault_user_body(ngx_http_request_t *r,
         return rc;
     }
 
-    op = ngx_http_image_vault_ask(r, ctx, ngx_http_image_vault_user_told,
-                                  "admin-user-patch");
+    op = ngx_http_image_vault_user_ask(r, ctx, "admin-user-patch");
     if (op == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -519,17 +520,51 @@ ngx_http_image_vault_user_expiry(const ngx_iv_json_node_t *node,
 }
 
 
-/* data: the action's word */
+/* what is asked for is in the trail, also if nobody waits for the answer */
+
+static ngx_iv_metadata_op_t *
+ngx_http_image_vault_user_ask(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, const char *action)
+{
+    ngx_iv_metadata_op_t          *op;
+    ngx_http_image_vault_trail_t  *trail;
+
+    trail = ngx_palloc(r->pool, sizeof(ngx_http_image_vault_trail_t));
+    if (trail == NULL) {
+        return NULL;
+    }
+
+    (void) ngx_http_image_vault_trail_begin(r, ctx, action, trail);
+
+    trail->entry.owner = ctx->target;
+
+    if (ngx_http_image_vault_trail_guard(r, trail, NULL) != NGX_OK) {
+        return NULL;
+    }
+
+    op = ngx_http_image_vault_ask(r, ctx, ngx_http_image_vault_user_told,
+                                  trail);
+    if (op == NULL) {
+        ngx_http_image_vault_trail_end(trail, r->connection->log, NULL,
+                                       &ngx_iv_code(NGX_IV_INTERNAL)->word);
+    }
+
+    return op;
+}
+
 
 static ngx_int_t
 ngx_http_image_vault_user_told(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_iv_metadata_op_t *op, void *data)
 {
+    ngx_http_image_vault_trail_t *trail = data;
+
     ngx_str_t      json;
     ngx_iv_json_t  j;
 
-    ngx_http_image_vault_audit(r, ctx, data, NULL, &ctx->target, op->code,
-                               NULL);
+    ngx_http_image_vault_trail_end(trail, r->connection->log, NULL,
+                                   (op->code == NGX_OK)
+                                   ? NULL : &ngx_iv_code(op->code)->word);
 
     if (op->code != NGX_OK) {
         return ngx_http_image_vault_error(r, op->code, NULL);
