@@ -17,6 +17,7 @@ of the module.
 import argparse
 import os
 import re
+import statistics
 import subprocess
 import tempfile
 import threading
