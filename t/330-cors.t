@@ -311,7 +311,6 @@ subtest 'methods of each route' => sub {
         "/plain/admin/images/$id/moderate" => 'POST',
         '/plain/admin/users'   => 'GET, HEAD',
         '/plain/admin/users/alice' => 'GET, HEAD, PATCH',
-        '/plain/admin/sweep'   => 'GET, HEAD, POST',
         '/plain'               => 'GET, HEAD, POST, PUT, PATCH, DELETE',
         '/plain/'              => 'GET, HEAD, POST, PUT, PATCH, DELETE',
         "/plain/$id/other"     => 'GET, HEAD, POST, PUT, PATCH, DELETE',

@@ -52,7 +52,9 @@ static const char *ngx_http_image_vault_user_expiry(
     const ngx_iv_json_node_t *node, ngx_iv_user_patch_t *patch);
 static ngx_iv_metadata_op_t *ngx_http_image_vault_user_ask(
     ngx_http_request_t *r, ngx_http_image_vault_ctx_t *ctx,
-    const char *action);
+    const char *action, const ngx_iv_user_patch_t *patch);
+static ngx_int_t ngx_http_image_vault_user_detail(ngx_http_request_t *r,
+    const ngx_iv_user_patch_t *patch, ngx_str_t *detail);
 static ngx_int_t ngx_http_image_vault_user_told(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_iv_metadata_op_t *op, void *data);
 static void ngx_http_image_vault_user_json(ngx_iv_json_t *j, const char *key,
@@ -293,7 +295,7 @@ ngx_http_image_vault_user(ngx_http_request_t *r,
         return rc;
     }
 
-    op = ngx_http_image_vault_user_ask(r, ctx, "admin-user");
+    op = ngx_http_image_vault_user_ask(r, ctx, "admin-user", NULL);
     if (op == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -370,7 +372,7 @@ ngx_http_image_vault_user_body(ngx_http_request_t *r,
         return rc;
     }
 
-    op = ngx_http_image_vault_user_ask(r, ctx, "admin-user-patch");
+    op = ngx_http_image_vault_user_ask(r, ctx, "admin-user-patch", &patch);
     if (op == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -524,7 +526,8 @@ ngx_http_image_vault_user_expiry(const ngx_iv_json_node_t *node,
 
 static ngx_iv_metadata_op_t *
 ngx_http_image_vault_user_ask(ngx_http_request_t *r,
-    ngx_http_image_vault_ctx_t *ctx, const char *action)
+    ngx_http_image_vault_ctx_t *ctx, const char *action,
+    const ngx_iv_user_patch_t *patch)
 {
     ngx_iv_metadata_op_t          *op;
     ngx_http_image_vault_trail_t  *trail;
@@ -538,6 +541,13 @@ ngx_http_image_vault_user_ask(ngx_http_request_t *r,
 
     trail->entry.owner = ctx->target;
 
+    if (patch
+        && ngx_http_image_vault_user_detail(r, patch, &trail->entry.detail)
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
     if (ngx_http_image_vault_trail_guard(r, trail, NULL) != NGX_OK) {
         return NULL;
     }
@@ -550,6 +560,52 @@ ngx_http_image_vault_user_ask(ngx_http_request_t *r,
     }
 
     return op;
+}
+
+
+/* the new values */
+
+static ngx_int_t
+ngx_http_image_vault_user_detail(ngx_http_request_t *r,
+    const ngx_iv_user_patch_t *patch, ngx_str_t *detail)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(r->pool, sizeof("limit=, autoDelete=false, "
+                                    "defaultExpiry=, ")
+                             + 2 * NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    detail->data = p;
+
+    if (patch->has_limit && patch->limit == NGX_IV_QUOTA_NONE) {
+        p = ngx_sprintf(p, "limit=null, ");
+
+    } else if (patch->has_limit) {
+        p = ngx_sprintf(p, "limit=%L, ", patch->limit);
+    }
+
+    if (patch->has_auto_delete) {
+        p = ngx_sprintf(p, "autoDelete=%s, ",
+                        patch->auto_delete ? "true" : "false");
+    }
+
+    if (patch->has_default_expiry && patch->default_expiry == 0) {
+        p = ngx_sprintf(p, "defaultExpiry=null, ");
+
+    } else if (patch->has_default_expiry) {
+        p = ngx_sprintf(p, "defaultExpiry=%L, ", patch->default_expiry);
+    }
+
+    if (p > detail->data) {
+        p -= sizeof(", ") - 1;
+    }
+
+    detail->len = p - detail->data;
+
+    return NGX_OK;
 }
 
 
