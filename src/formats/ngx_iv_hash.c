@@ -156,6 +156,32 @@ ngx_iv_hash_md5_so_far(const ngx_iv_hash_t *h, u_char md5[NGX_IV_MD5_LEN])
 
 
 ngx_int_t
+ngx_iv_hash_part(ngx_iv_hash_t *h)
+{
+#if (NGX_IV_HASH_PAIR)
+
+    if (h->md5 == NULL) {
+        return ngx_iv_hash_pair_part(&h->pair);
+    }
+
+#endif
+
+    return NGX_DECLINED;
+}
+
+
+void
+ngx_iv_hash_part_so_far(const ngx_iv_hash_t *h, u_char md5[NGX_IV_MD5_LEN])
+{
+#if (NGX_IV_HASH_PAIR)
+
+    ngx_iv_hash_pair_part_so_far(&h->pair, md5);
+
+#endif
+}
+
+
+ngx_int_t
 ngx_iv_hash_final_sha512(ngx_iv_hash_t *h, u_char sha512[NGX_IV_SHA512_LEN])
 {
     if (h->sha512 == NULL || EVP_DigestFinal_ex(h->sha512, sha512, NULL) != 1)

@@ -40,6 +40,13 @@ ngx_int_t ngx_iv_hash_final_sha512(ngx_iv_hash_t *h,
  * NGX_OK or NGX_ERROR */
 ngx_int_t ngx_iv_hash_md5_so_far(const ngx_iv_hash_t *h,
     u_char md5[NGX_IV_MD5_LEN]);
+/* a second MD5, of what comes from now on (the next call begins another).
+ * NGX_OK, or NGX_DECLINED: it can't be had for little more than the others, use
+ * EVP */
+ngx_int_t ngx_iv_hash_part(ngx_iv_hash_t *h);
+/* what it is so far; after an ngx_iv_hash_part() that was NGX_OK */
+void ngx_iv_hash_part_so_far(const ngx_iv_hash_t *h,
+    u_char md5[NGX_IV_MD5_LEN]);
 /* at any time, also twice */
 void ngx_iv_hash_free(ngx_iv_hash_t *h);
 

@@ -3,6 +3,7 @@
  * leaves most of a core idle; SHA-256's own instructions fit into the gaps, so
  * that both together take about as long as MD5 alone.  OpenSSL's functions can
  * only be called one after the other, and its low-level ones are deprecated.
+ * There is still room for a second MD5 of the same bytes.
  *
  * RFC 1321 and FIPS 180-4.
  */
@@ -63,18 +64,31 @@ static const uint32_t  ngx_iv_md5_k[64] = {
 };
 
 
+static const uint32_t  ngx_iv_md5_init[4] = {
+    0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476
+};
+
+
 #define ngx_iv_rotate(x, n)   ((x) << (n) | (x) >> (32 - (n)))
 
 /*
  * A step of MD5: the chain goes through b, so everything else is added to a
- * before, which the empty asm keeps the compiler from undoing.
+ * before, which the empty asm keeps the compiler from undoing.  The second
+ * MD5's chain is in a2 to d2.
  */
 
-#define ngx_iv_md5_step(early, late, a, b, c, d, i, word, s)                  \
-    t = ngx_iv_md5_k[i] + ngx_iv_md5_word(p, word) + a + early(b, c, d);      \
+#define ngx_iv_md5_link(early, late, a, b, c, d, s)                           \
+    t = m + a + early(b, c, d);                                               \
     __asm__ ("" : "+r" (t));                                                  \
     t += late(b, c, d);                                                       \
     a = b + ngx_iv_rotate(t, s)
+
+#define ngx_iv_md5_step(early, late, a, b, c, d, i, word, s)                  \
+    m = ngx_iv_md5_k[i] + ngx_iv_md5_word(p, word);                           \
+    ngx_iv_md5_link(early, late, a, b, c, d, s);                              \
+    if (part) {                                                               \
+        ngx_iv_md5_link(early, late, a##2, b##2, c##2, d##2, s);              \
+    }
 
 /* the four functions as sums of a part that knows b and one that doesn't */
 
@@ -135,8 +149,12 @@ static const uint32_t  ngx_iv_md5_k[64] = {
     w = _mm_shuffle_epi8(w, swap)
 
 
+static void ngx_iv_hash_pair_take(ngx_iv_hash_pair_t *h, const u_char *p,
+    size_t n);
 static void ngx_iv_hash_pair_blocks(ngx_iv_hash_pair_t *h, const u_char *p,
     const u_char *q, size_t n);
+static void ngx_iv_hash_pair_three(ngx_iv_hash_pair_t *h, const u_char *p,
+    size_t n);
 
 
 ngx_uint_t
@@ -168,18 +186,16 @@ ngx_iv_hash_pair_able(void)
 void
 ngx_iv_hash_pair_init(ngx_iv_hash_pair_t *h)
 {
-    static const uint32_t  md5[4] = {
-        0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476
-    };
-
     static const uint32_t  sha256[8] = {
         0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19
     };
 
     h->total = 0;
+    h->from = NGX_IV_HASH_NO_PART;
 
-    ngx_memcpy(h->md5, md5, sizeof(md5));
+    ngx_memcpy(h->md5, ngx_iv_md5_init, sizeof(ngx_iv_md5_init));
+    ngx_memzero(h->part, sizeof(h->part));
     ngx_memcpy(h->sha256, sha256, sizeof(sha256));
 }
 
@@ -204,16 +220,60 @@ ngx_iv_hash_pair_update(ngx_iv_hash_pair_t *h, const u_char *p, size_t n)
             return;
         }
 
-        ngx_iv_hash_pair_blocks(h, h->block, h->block, 1);
+        ngx_iv_hash_pair_take(h, h->block, 1);
     }
 
-    ngx_iv_hash_pair_blocks(h, p, p, n / NGX_IV_HASH_BLOCK);
+    ngx_iv_hash_pair_take(h, p, n / NGX_IV_HASH_BLOCK);
 
     rest = n % NGX_IV_HASH_BLOCK;
 
     if (rest) {
         ngx_memcpy(h->block, p + n - rest, rest);
     }
+}
+
+
+static void
+ngx_iv_hash_pair_take(ngx_iv_hash_pair_t *h, const u_char *p, size_t n)
+{
+    if (h->from == NGX_IV_HASH_NO_PART) {
+        ngx_iv_hash_pair_blocks(h, p, p, n);
+
+    } else {
+        ngx_iv_hash_pair_three(h, p, n);
+    }
+}
+
+
+ngx_int_t
+ngx_iv_hash_pair_part(ngx_iv_hash_pair_t *h)
+{
+    /* both chains take the same blocks */
+
+    if (h->total % NGX_IV_HASH_BLOCK) {
+        return NGX_DECLINED;
+    }
+
+    h->from = h->total;
+
+    ngx_memcpy(h->part, ngx_iv_md5_init, sizeof(ngx_iv_md5_init));
+
+    return NGX_OK;
+}
+
+
+void
+ngx_iv_hash_pair_part_so_far(const ngx_iv_hash_pair_t *h, u_char md5[16])
+{
+    u_char              sha256[32];
+    ngx_iv_hash_pair_t  part;
+
+    part = *h;
+    part.total -= h->from;
+
+    ngx_memcpy(part.md5, h->part, sizeof(h->part));
+
+    ngx_iv_hash_pair_final(&part, md5, sha256);
 }
 
 
@@ -268,15 +328,18 @@ ngx_iv_md5_word(const u_char *p, ngx_uint_t i)
 }
 
 
-/* n blocks: at p for MD5, at q for SHA-256, step by step side by side */
+/*
+ * n blocks: at p for MD5, at q for SHA-256, step by step side by side.  `part`
+ * is a constant: two functions are made of this one.
+ */
 
-__attribute__((target("sha,sse4.1,ssse3")))
-static void
-ngx_iv_hash_pair_blocks(ngx_iv_hash_pair_t *h, const u_char *p,
-    const u_char *q, size_t n)
+__attribute__((target("sha,sse4.1,ssse3"), always_inline))
+static ngx_inline void
+ngx_iv_hash_pair_run(ngx_iv_hash_pair_t *h, const u_char *p, const u_char *q,
+    size_t n, ngx_uint_t part)
 {
     __m128i   abef, cdgh, abef0, cdgh0, w0, w1, w2, w3, k;
-    uint32_t  a, b, c, d, t;
+    uint32_t  a, b, c, d, a2, b2, c2, d2, m, t;
 
     const __m128i  swap = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11,
                                        4, 5, 6, 7, 0, 1, 2, 3);
@@ -285,15 +348,18 @@ ngx_iv_hash_pair_blocks(ngx_iv_hash_pair_t *h, const u_char *p,
 
     w0 = _mm_loadu_si128((const __m128i *) &h->sha256[0]);
     w1 = _mm_loadu_si128((const __m128i *) &h->sha256[4]);
-    w2 = _mm_unpacklo_epi64(w0, w1);
-    w3 = _mm_unpackhi_epi64(w0, w1);
-    abef = _mm_shuffle_epi32(w2, 0x1b);
-    cdgh = _mm_shuffle_epi32(w3, 0x1b);
+    abef = _mm_shuffle_epi32(_mm_unpacklo_epi64(w0, w1), 0x1b);
+    cdgh = _mm_shuffle_epi32(_mm_unpackhi_epi64(w0, w1), 0x1b);
 
     a = h->md5[0];
     b = h->md5[1];
     c = h->md5[2];
     d = h->md5[3];
+
+    a2 = h->part[0];
+    b2 = h->part[1];
+    c2 = h->part[2];
+    d2 = h->part[3];
 
     for ( /* void */ ; n; n--, p += NGX_IV_HASH_BLOCK, q += NGX_IV_HASH_BLOCK) {
 
@@ -356,6 +422,13 @@ ngx_iv_hash_pair_blocks(ngx_iv_hash_pair_t *h, const u_char *p,
         b = h->md5[1] += b;
         c = h->md5[2] += c;
         d = h->md5[3] += d;
+
+        if (part) {
+            a2 = h->part[0] += a2;
+            b2 = h->part[1] += b2;
+            c2 = h->part[2] += c2;
+            d2 = h->part[3] += d2;
+        }
     }
 
     w2 = _mm_shuffle_epi32(abef, 0x1b);
@@ -365,6 +438,27 @@ ngx_iv_hash_pair_blocks(ngx_iv_hash_pair_t *h, const u_char *p,
 
     _mm_storeu_si128((__m128i *) &h->sha256[0], w0);
     _mm_storeu_si128((__m128i *) &h->sha256[4], w1);
+}
+
+
+/* one MD5; p and q differ at the end of a stream */
+
+__attribute__((target("sha,sse4.1,ssse3")))
+static void
+ngx_iv_hash_pair_blocks(ngx_iv_hash_pair_t *h, const u_char *p,
+    const u_char *q, size_t n)
+{
+    ngx_iv_hash_pair_run(h, p, q, n, 0);
+}
+
+
+/* two of them */
+
+__attribute__((target("sha,sse4.1,ssse3")))
+static void
+ngx_iv_hash_pair_three(ngx_iv_hash_pair_t *h, const u_char *p, size_t n)
+{
+    ngx_iv_hash_pair_run(h, p, p, n, 1);
 }
 
 #endif

@@ -133,10 +133,51 @@ test_so_far(void)
 }
 
 
+/* a second MD5 is right, or it is refused */
+
+static void
+test_part(void)
+{
+    size_t         n;
+    u_char         data[300], md5[16], want[32], sha[32];
+    ngx_int_t      rc;
+    ngx_iv_hash_t  h, part;
+
+    memset(data, 'x', sizeof(data));
+
+    for (n = 0; n <= sizeof(data); n += 32) {
+        EQ_INT(ngx_iv_hash_init(&h), NGX_OK);
+        EQ_INT(ngx_iv_hash_update(&h, data, n), NGX_OK);
+
+        rc = ngx_iv_hash_part(&h);
+
+        EQ_INT(rc, h.md5 || n % 64 ? NGX_DECLINED : NGX_OK);
+        EQ_INT(ngx_iv_hash_update(&h, data + n, sizeof(data) - n), NGX_OK);
+
+        if (rc == NGX_OK) {
+            EQ_INT(ngx_iv_hash_init(&part), NGX_OK);
+            EQ_INT(ngx_iv_hash_update(&part, data + n, sizeof(data) - n),
+                   NGX_OK);
+            EQ_INT(ngx_iv_hash_final(&part, want, sha), NGX_OK);
+            ngx_iv_hash_free(&part);
+
+            ngx_iv_hash_part_so_far(&h, md5);
+            EQ_MEM(md5, want, 16);
+        }
+
+        EQ_INT(ngx_iv_hash_final(&h, md5, sha), NGX_OK);
+        EQ_INT(ngx_iv_sha256(data, sizeof(data), want), NGX_OK);
+        EQ_MEM(sha, want, 32);
+        ngx_iv_hash_free(&h);
+    }
+}
+
+
 int
 main(void)
 {
     RUN(test_so_far);
+    RUN(test_part);
     RUN(test_stream);
     RUN(test_once);
 

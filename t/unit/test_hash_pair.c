@@ -113,6 +113,86 @@ test_splits(void)
 }
 
 
+/* a second MD5 from `from` on, looked at after each piece */
+
+static ngx_uint_t
+second(const u_char *p, size_t from, size_t n, size_t most)
+{
+    size_t              off, piece;
+    u_char              md5[16], sha[32], want[32];
+    ngx_uint_t          bad;
+    ngx_iv_hash_pair_t  h;
+
+    bad = 0;
+
+    ngx_iv_hash_pair_init(&h);
+    ngx_iv_hash_pair_update(&h, p, from);
+
+    if (ngx_iv_hash_pair_part(&h) != NGX_OK) {
+        return 1;
+    }
+
+    for (off = from; off < n; off += piece) {
+        piece = 1 + next_random() % most;
+        piece = ngx_min(piece, n - off);
+
+        ngx_iv_hash_pair_update(&h, p + off, piece);
+
+        ngx_iv_hash_pair_part_so_far(&h, md5);
+        EVP_Digest(p + from, off + piece - from, want, NULL, EVP_md5(), NULL);
+        bad += memcmp(md5, want, 16) != 0;
+    }
+
+    /* one behind the other */
+
+    if (h.total % NGX_IV_HASH_BLOCK == 0) {
+        bad += ngx_iv_hash_pair_part(&h) != NGX_OK;
+        ngx_iv_hash_pair_part_so_far(&h, md5);
+        EVP_Digest(p, 0, want, NULL, EVP_md5(), NULL);
+        bad += memcmp(md5, want, 16) != 0;
+    }
+
+    ngx_iv_hash_pair_final(&h, md5, sha);
+
+    EVP_Digest(p, n, want, NULL, EVP_md5(), NULL);
+    bad += memcmp(md5, want, 16) != 0;
+    EVP_Digest(p, n, want, NULL, EVP_sha256(), NULL);
+    bad += memcmp(sha, want, 32) != 0;
+
+    return bad;
+}
+
+
+static void
+test_second(void)
+{
+    size_t              at, from, n;
+    ngx_uint_t          i, bad;
+    ngx_iv_hash_pair_t  h;
+
+    bad = 0;
+
+    for (i = 0; i < 300; i++) {
+        at = next_random() % 64;
+        from = (next_random() % (i % 2 ? 4 : 700)) * NGX_IV_HASH_BLOCK;
+        n = from + next_random() % (i % 3 ? 400 : BYTES / 2 - 64);
+
+        bad += second(bytes + at, from, n, 1 + next_random() % 300);
+    }
+
+    EQ_INT(bad, 0);
+
+    /* both take the same blocks */
+
+    for (i = 0; i <= 2 * NGX_IV_HASH_BLOCK; i++) {
+        ngx_iv_hash_pair_init(&h);
+        ngx_iv_hash_pair_update(&h, bytes, i);
+        EQ_INT(ngx_iv_hash_pair_part(&h),
+               i % NGX_IV_HASH_BLOCK ? NGX_DECLINED : NGX_OK);
+    }
+}
+
+
 /* the count of bits passes 32 bits */
 
 static void
@@ -164,6 +244,7 @@ main(void)
 
     RUN(test_lengths);
     RUN(test_splits);
+    RUN(test_second);
     RUN(test_long);
 
     return iv_test_done();
