@@ -342,8 +342,8 @@ ngx_iv_ring_finish(ngx_iv_ring_t *ring, off_t size)
         return rc;
     }
 
-    if (ngx_iv_hash_final(&ring->hash, ring->md5, ring->sha256) != NGX_OK
-        || ngx_iv_upload_sums_final(&ring->sums, size) != NGX_OK)
+    if (ngx_iv_upload_sums_final(&ring->sums, &ring->hash, size) != NGX_OK
+        || ngx_iv_hash_final(&ring->hash, ring->md5, ring->sha256) != NGX_OK)
     {
         return NGX_IV_INTERNAL;
     }

@@ -3,7 +3,10 @@
 #include <openssl/evp.h>
 
 
-static ngx_int_t ngx_iv_upload_sums_end(ngx_iv_upload_sums_t *s);
+static ngx_int_t ngx_iv_upload_sums_begin(ngx_iv_upload_sums_t *s,
+    ngx_iv_hash_t *whole);
+static ngx_int_t ngx_iv_upload_sums_end(ngx_iv_upload_sums_t *s,
+    const ngx_iv_hash_t *whole);
 
 
 ngx_int_t
@@ -31,7 +34,7 @@ ngx_iv_upload_sums_init(ngx_iv_upload_sums_t *s, off_t part_size,
 
 
 ngx_int_t
-ngx_iv_upload_sums_update(ngx_iv_upload_sums_t *s, const ngx_iv_hash_t *whole,
+ngx_iv_upload_sums_update(ngx_iv_upload_sums_t *s, ngx_iv_hash_t *whole,
     off_t offset, const u_char *p, size_t n)
 {
     off_t  end;
@@ -56,30 +59,52 @@ ngx_iv_upload_sums_update(ngx_iv_upload_sums_t *s, const ngx_iv_hash_t *whole,
 
         s->n++;
 
+        return ngx_iv_upload_sums_begin(s, whole);
+    }
+
+    if (!s->beside && EVP_DigestUpdate(s->ctx, p, n) != 1) {
+        return NGX_ERROR;
+    }
+
+    if (end % s->part_size) {
         return NGX_OK;
     }
 
-    if (offset % s->part_size == 0
-        && EVP_DigestInit_ex(s->ctx, EVP_md5(), NULL) != 1)
-    {
+    if (ngx_iv_upload_sums_end(s, whole) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (EVP_DigestUpdate(s->ctx, p, n) != 1) {
-        return NGX_ERROR;
+    return ngx_iv_upload_sums_begin(s, whole);
+}
+
+
+/* a later part, if there comes one */
+
+static ngx_int_t
+ngx_iv_upload_sums_begin(ngx_iv_upload_sums_t *s, ngx_iv_hash_t *whole)
+{
+    s->beside = (ngx_iv_hash_part(whole) == NGX_OK);
+
+    if (s->beside) {
+        return NGX_OK;
     }
 
-    return (end % s->part_size == 0) ? ngx_iv_upload_sums_end(s)
-                                     : NGX_OK;
+    return (EVP_DigestInit_ex(s->ctx, EVP_md5(), NULL) == 1) ? NGX_OK
+                                                             : NGX_ERROR;
 }
 
 
 static ngx_int_t
-ngx_iv_upload_sums_end(ngx_iv_upload_sums_t *s)
+ngx_iv_upload_sums_end(ngx_iv_upload_sums_t *s, const ngx_iv_hash_t *whole)
 {
-    if (s->n == s->max
-        || EVP_DigestFinal_ex(s->ctx, s->md5[s->n], NULL) != 1)
-    {
+    if (s->n == s->max) {
+        return NGX_ERROR;
+    }
+
+    if (s->beside) {
+        ngx_iv_hash_part_so_far(whole, s->md5[s->n]);
+
+    } else if (EVP_DigestFinal_ex(s->ctx, s->md5[s->n], NULL) != 1) {
         return NGX_ERROR;
     }
 
@@ -90,7 +115,8 @@ ngx_iv_upload_sums_end(ngx_iv_upload_sums_t *s)
 
 
 ngx_int_t
-ngx_iv_upload_sums_final(ngx_iv_upload_sums_t *s, off_t size)
+ngx_iv_upload_sums_final(ngx_iv_upload_sums_t *s, const ngx_iv_hash_t *whole,
+    off_t size)
 {
     if (s->part_size == 0
         || size <= s->part_size
@@ -99,7 +125,7 @@ ngx_iv_upload_sums_final(ngx_iv_upload_sums_t *s, off_t size)
         return NGX_OK;
     }
 
-    return ngx_iv_upload_sums_end(s);
+    return ngx_iv_upload_sums_end(s, whole);
 }
 
 

@@ -1582,11 +1582,13 @@ static void
 test_unknown(void)
 {
     size_t                  n, d;
-    static const size_t     sizes[] = { 196608, 200000, 65536, 1000000 };
+    /* 190001: later parts begin within a block of the sums */
+    static const size_t     sizes[] = { 196608, 200000, 65536, 1000000,
+                                        190001 };
 
     trouble = NEVER;
 
-    for (n = 0; n < 4; n++) {
+    for (n = 0; n < 5; n++) {
         part_size = sizes[n];
         room_size = 2 * part_size + 4 * NGX_IV_RING_BLOCK;
 
