@@ -61,7 +61,7 @@ static ngx_int_t ngx_http_image_vault_delete_done(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_image_vault_if_match(ngx_http_request_t *r,
     const ngx_iv_document_t *doc, int64_t *version);
 static ngx_uint_t ngx_http_image_vault_names_version(const ngx_str_t *list,
-    int64_t version, ngx_uint_t *any);
+    int64_t version);
 
 
 static const ngx_http_image_vault_member_t  ngx_http_image_vault_members[] = {
@@ -606,58 +606,30 @@ ngx_http_image_vault_must_be_public(const ngx_iv_document_t *doc)
 }
 
 
-/*
- * 1: the request may go on, version: what the image must still be then, 0: it
- * may be anything.  If-Match may come in several lines.
- */
+/* 1: the request may go on, version: what the image must still be then, 0: it
+ * may be anything.  nginx takes one line of If-Match only */
 
 static ngx_uint_t
 ngx_http_image_vault_if_match(ngx_http_request_t *r,
     const ngx_iv_document_t *doc, int64_t *version)
 {
-    ngx_uint_t        i, given, found, any;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_str_t  *list;
 
-    given = 0;
-    found = 0;
-    any = 0;
+    *version = 0;
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len != sizeof("If-Match") - 1
-            || ngx_strncasecmp(h[i].key.data, (u_char *) "If-Match",
-                               sizeof("If-Match") - 1)
-               != 0)
-        {
-            continue;
-        }
-
-        given = 1;
-
-        if (ngx_http_image_vault_names_version(&h[i].value, doc->updated_at,
-                                               &any))
-        {
-            found = 1;
-        }
+    if (r->headers_in.if_match == NULL) {
+        return 1;
     }
 
-    *version = (found && !any) ? doc->updated_at : 0;
+    list = &r->headers_in.if_match->value;
 
-    return !given || any || found;
+    if (list->len == 1 && list->data[0] == '*') {
+        return 1;
+    }
+
+    *version = doc->updated_at;
+
+    return ngx_http_image_vault_names_version(list, doc->updated_at);
 }
 
 
@@ -668,8 +640,7 @@ ngx_http_image_vault_if_match(ngx_http_request_t *r,
  */
 
 static ngx_uint_t
-ngx_http_image_vault_names_version(const ngx_str_t *list, int64_t version,
-    ngx_uint_t *any)
+ngx_http_image_vault_names_version(const ngx_str_t *list, int64_t version)
 {
     u_char      *p, *last, *end, text[NGX_INT64_LEN + 2];
     size_t       len;
@@ -686,11 +657,6 @@ ngx_http_image_vault_names_version(const ngx_str_t *list, int64_t version,
         if (*p == ' ' || *p == '\t' || *p == ',') {
             p++;
             continue;
-        }
-
-        if (*p == '*' && list->len == 1) {
-            *any = 1;
-            return found;
         }
 
         weak = (last - p > 2 && p[0] == 'W' && p[1] == '/');
