@@ -47,6 +47,7 @@ my $n = ImageVault::Nginx->new(
     http => ImageVault::Nginx::http_base(sweep => 'interval=300ms stale=3s')
           . ImageVault::Nginx::storage_s3() . <<"EOF_HTTP",
 image_vault_max_size 50m;
+image_vault_key company/\$image_vault_filename;
 client_max_body_size 0;
 map \$http_x_who \$who { default \$http_x_who; '' alice; }
 map \$remote_user \$guest { default \$remote_user; '' neighbour; }
@@ -482,7 +483,7 @@ subtest 'what is left' => sub {
     is(wait_images({ status => { '$ne' => 'ready' } }, 0, 20), 0,
        'none but ready documents');
     my %ready = map { $_->{r2Key} => $_->{size} } find_images();
-    my %kept = map { $_->{key} => $_->{size} } objects('images/');
+    my %kept = map { $_->{key} => $_->{size} } objects('company/');
     is_deeply(\%kept, \%ready, 'objects and documents are one to one');
     my @files = glob "$n->{dir}/tmp/body/*";
     is(scalar @files, 0, "no file of nginx's");

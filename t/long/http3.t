@@ -23,6 +23,7 @@ my $n = ImageVault::Nginx->new(
     name => 'http3',
     http => ImageVault::Nginx::http_base(sweep => 'interval=300ms stale=3s')
           . ImageVault::Nginx::storage_s3(part_size => '5m')
+          . "image_vault_key http3/\$image_vault_filename;\n"
           . "image_vault_max_size 20m;\nclient_max_body_size 0;\n"
           . "log_format proto '\$server_protocol \$status';\n",
     server => <<"EOF_CONF",
@@ -118,7 +119,7 @@ subtest 'what is left' => sub {
     is(wait_images({ status => { '$ne' => 'ready' } }, 0, 20), 0,
        'none but ready documents');
     my %ready = map { $_->{r2Key} => $_->{size} } find_images();
-    my %kept = map { $_->{key} => $_->{size} } objects('images/');
+    my %kept = map { $_->{key} => $_->{size} } objects('http3/');
     is_deeply(\%kept, \%ready, 'objects and documents are one to one');
     my @other = grep { !m{^HTTP/3} } split /\n/,
                 slurp("$n->{dir}/logs/proto.log");
