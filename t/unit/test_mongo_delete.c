@@ -364,6 +364,7 @@ test_before_settlement(void)
 static void
 test_crashes(void)
 {
+    bson_oid_t           oid;
     ngx_iv_mongo_call_t  call;
 
     /* noted only: young, then old; the image is told */
@@ -382,6 +383,8 @@ test_crashes(void)
     note(cleo, 20, 10, 201, now());
     EQ_INT(simple(NGX_IV_MONGO_DELETE, cleo, 20), NGX_OK);
     EQ_INT(used(cleo, 0), 1);
+    oid_of(201, &oid);
+    EQ_INT(count("images", BCON_NEW("deletion.id", BCON_OID(&oid))), 0);
 
     /* marked, not given: by the sweep of entries, by that of images */
 
