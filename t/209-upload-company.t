@@ -353,7 +353,7 @@ subtest 'internal redirects' => sub {
 subtest 'what a proxy has sent on unread is gone' => sub {
     each_kind {
         my ($what, %how) = @_;
-        for my $way (qw(back json)) {
+        for my $way (qw(back early none json)) {
             my $a = fly("/through/$way", %how)->finish;
             cmp_ok($a->{status}, '>=', 400, "$what, $way: refused");
             ok($a->{json}, "$what, $way: as JSON") or diag($a->{head});

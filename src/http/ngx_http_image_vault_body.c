@@ -60,6 +60,18 @@ static void ngx_http_image_vault_body_fail(ngx_http_request_t *r,
     ngx_int_t code, const char *why);
 
 
+/*
+ * A proxy without buffering that failed in mid-body: its first bytes may be
+ * gone, and nginx would call that handler again at the body's end.
+ */
+
+ngx_uint_t
+ngx_http_image_vault_body_taken(ngx_http_request_t *r)
+{
+    return r->request_body != NULL && r->reading_body;
+}
+
+
 ngx_int_t
 ngx_http_image_vault_body_start(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx)

@@ -80,6 +80,12 @@ ngx_http_image_vault_read_json(ngx_http_request_t *r,
                                           "a JSON body above 1 MiB");
     }
 
+    if (ngx_http_image_vault_body_taken(r)) {
+        return ngx_http_image_vault_error(r, NGX_IV_INTERNAL,
+                                          "the body was read in part by "
+                                          "another handler");
+    }
+
     in = ngx_pcalloc(r->pool, sizeof(ngx_http_image_vault_json_in_t));
     if (in == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

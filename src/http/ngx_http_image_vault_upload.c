@@ -339,6 +339,11 @@ ngx_http_image_vault_check_length(ngx_http_image_vault_intake_t *it)
     r = it->request;
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_image_vault_module);
 
+    if (ngx_http_image_vault_body_taken(r)) {
+        it->why = "the body was read in part by another handler";
+        return NGX_IV_INTERNAL;
+    }
+
     size = r->headers_in.content_length_n;
 
     /*

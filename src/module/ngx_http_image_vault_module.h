@@ -326,7 +326,10 @@ ngx_int_t ngx_http_image_vault_cors_filter(ngx_http_request_t *r,
 ngx_int_t ngx_http_image_vault_methods(ngx_http_request_t *r,
     ngx_http_image_vault_loc_conf_t *lcf, ngx_str_t *methods);
 
-/* …_body.c: feeds the request's body to ctx->sink from wherever it is: the
+/* …_body.c */
+/* 1: another handler is in the middle of it, so that it can't be begun */
+ngx_uint_t ngx_http_image_vault_body_taken(ngx_http_request_t *r);
+/* feeds the request's body to ctx->sink from wherever it is: the
  * socket (unbuffered), memory, or a file (read in a thread).  Starts reading;
  * NGX_DONE, or an HTTP status / NGX_ERROR before anything was begun */
 ngx_int_t ngx_http_image_vault_body_start(ngx_http_request_t *r,
