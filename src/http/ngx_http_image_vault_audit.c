@@ -5,14 +5,9 @@
 
 #include "http/ngx_http_image_vault_api.h"
 
-/* how much of a value of the client's is logged */
-#define NGX_HTTP_IMAGE_VAULT_LOGGED  64
-
 
 static void ngx_http_image_vault_trail_lost(void *data);
 static ngx_uint_t ngx_http_image_vault_trail_foreign(
-    const ngx_iv_audit_t *entry);
-static void ngx_http_image_vault_trail_log(ngx_log_t *log,
     const ngx_iv_audit_t *entry);
 
 
@@ -114,7 +109,7 @@ ngx_http_image_vault_trail_end(ngx_http_image_vault_trail_t *trail,
     }
 
     if (ngx_http_image_vault_trail_foreign(entry)) {
-        ngx_http_image_vault_trail_log(log, entry);
+        ngx_iv_audit_log(log, entry);
     }
 }
 
@@ -185,29 +180,6 @@ ngx_http_image_vault_trail_foreign(const ngx_iv_audit_t *entry)
     return entry->owner.len != entry->who.len
            || ngx_memcmp(entry->owner.data, entry->who.data, entry->who.len)
               != 0;
-}
-
-
-/* where it came from may be a header's value, as the client sent it */
-
-static void
-ngx_http_image_vault_trail_log(ngx_log_t *log, const ngx_iv_audit_t *entry)
-{
-    u_char          from[NGX_HTTP_IMAGE_VAULT_LOGGED], c;
-    size_t          i;
-    ngx_iv_audit_t  copy;
-
-    copy = *entry;
-
-    copy.from.len = ngx_min(entry->from.len, sizeof(from));
-    copy.from.data = from;
-
-    for (i = 0; i < copy.from.len; i++) {
-        c = entry->from.data[i];
-        from[i] = (c >= 0x20 && c < 0x7f && c != '"') ? c : '?';
-    }
-
-    ngx_iv_audit_log(log, &copy);
 }
 
 
