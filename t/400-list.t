@@ -394,7 +394,70 @@ subtest 'documents of others' => sub {
     is($count, 2, 'a name that is too long for a cursor');
 };
 
-subtest 'access log' => sub {
+subtest 'admin/images: everybody\'s' => sub {
+    my $admin = sub {
+        my ($query, @more) = @_;
+        return curl('-g', @more, $n->url("/api/admin/images?$query"));
+    };
+    my $names = sub {
+        my $r = $admin->("as=root&root=1&$_[0]");
+        is($r->{status}, 200, "$_[0]: 200") or diag($r->{body});
+        return join ' ', map { $_->{originalName} } @{ $r->{json}{images} };
+    };
+    is($admin->('as=alice')->{status}, 403, 'not an admin');
+    is($admin->('as=')->{status}, 401, 'nobody');
+    is($names->('q=b&order=asc&sort=name'), 'bear.gif bee.png bobs.png',
+       'of all owners');
+    is($names->('q=b&userId=bob'), 'bobs.png', 'of one');
+    is($names->('userId=alice&status=error&order=asc'), 'bad.png gone.png',
+       'deleted ones, too');
+    is($names->('userId=alice&status=any&from=2026-11-05&order=asc&to='
+                . '2026-11-07'), 'Cow.png late.png bad.png', 'any status');
+
+    my $i = $admin->('as=root&root=1&userId=eve&q=4')->{json}{images}[0];
+    is($i->{blocked}{reason}, 'abuse', 'the block is shown');
+    $i = $admin->('as=root&root=1&userId=alice&q=gone&status=error&urls=1')
+         ->{json}{images}[0];
+    ok($i->{deletedAt}, 'so is the end');
+    is($i->{url}, undef, 'which has no URL');
+
+    my ($cursor, @got) = ('');
+    for (1 .. 90) {
+        my $r = $admin->("as=root&root=1&limit=9&cursor=$cursor");
+        push @got, map { $_->{id} } @{ $r->{json}{images} };
+        $cursor = $r->{json}{pagination}{next} // last;
+    }
+    my %got = map { $_ => 1 } @got;
+    is(scalar keys %got, scalar @got, 'none twice behind a cursor');
+    is(scalar @got, scalar(() = find_images({ status => 'ready',
+                                              r2Key => { '$gt' => '' } })),
+       'all of them');
+    is(get("limit=9&cursor=$cursor")->{status}, 400, 'not for owners')
+        if $cursor;
+};
+
+subtest 'without MongoDB' => sub {
+    my $port = free_port();
+    my $m = ImageVault::Nginx->new(
+        name   => 'alone',
+        http   => ImageVault::Nginx::http_base(
+                      mongodb => "mongodb://127.0.0.1:$port", timeout => '300ms')
+                  . ImageVault::Nginx::storage_s3()
+                  . "image_vault_owner alice;\n",
+        server => 'location /api { image_vault_api s3; }',
+    )->start;
+    for my $path ('user', 'user?cursor=', 'usage') {
+        my $r = curl($m->url("/api/$path"));
+        is($r->{status}, 503, "$path: 503");
+        is($r->{json}{error}{code}, 'metadata_unavailable', 'code');
+        ok($r->{headers}{'retry-after'}, 'Retry-After');
+    }
+    is(curl($m->url('/api/user?limit=x'))->{status}, 400,
+       'a bad value needs no MongoDB');
+    $m->done;
+};
+
+subtest 'error log' => sub {
     like($n->error_log, qr/refused: bad_parameter/, 'refusals are told');
     unlike($n->error_log, qr/\[error\](?!.*is not configured)/, 'no errors');
 };
