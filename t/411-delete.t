@@ -224,6 +224,27 @@ subtest 'an upload that is under way' => sub {
 };
 
 
+subtest 'a ticket' => sub {
+    my $id = new_id();
+    my $staging = "delete/incoming/$id";
+    insert_images(image_doc(id => $id, owner => 'fred', status => 'uploading',
+                            r2Key => "delete/$id.png",
+                            direct => { stagingKey => $staging,
+                                        deadline => mongo_now(600) }));
+    ask('insert', db => $db, collection => 'users', documents => [{
+        _id => 'fred', storageQuota => {
+            used => { '$numberLong' => '1234' },
+            pending => { $id => { '$numberLong' => '1234' } } } }]);
+    ask('put', bucket => $ENV{TEST_S3_BUCKET}, key => $staging, text => 'x');
+    ok(object($staging), 'its staging object is there');
+    is(curl('-X', 'DELETE', $n->url("/api/$id?as=fred"))->{status}, 200,
+       'deleted');
+    ok((wait_for { !object($staging) } 5), 'the staging object is gone');
+    ok((wait_for { find_image($id)->{objectDeletedAt} } 5), 'which is noted');
+    is(used('fred'), 0, 'what it reserved is given back');
+};
+
+
 subtest 'a storage that is down does not delay the answer' => sub {
     my @id = map { new_id() } 1 .. 20;
     insert_images(map { image_doc(id => $_, storage => 'down',

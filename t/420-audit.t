@@ -214,6 +214,25 @@ subtest 'off' => sub {
 };
 
 
+subtest 'expiry' => sub {
+    my $m = ImageVault::Nginx->new(
+        name   => 'sweep',
+        http   => ImageVault::Nginx::http_base(
+                      sweep => 'interval=200ms stale=60s')
+                  . ImageVault::Nginx::storage_s3(),
+        server => 'location /api { image_vault_api s3; image_vault_audit on; }',
+    )->start;
+    my $id = new_id();
+    insert_images(image_doc(id => $id, expires => mongo_now(-60)));
+    ok((wait_for { trail(of($id)) } 10), 'the sweep tells');
+    my ($e) = trail(of($id));
+    is($e->{action}, 'expire', 'action');
+    is($e->{owner}, 'alice', 'owner');
+    is($e->{who}, undef, 'nobody did it');
+    $m->done;
+};
+
+
 subtest 'the directive' => sub {
     my $try = sub {
         my ($what) = @_;

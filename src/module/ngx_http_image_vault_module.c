@@ -515,6 +515,8 @@ ngx_http_image_vault_init(ngx_conf_t *cf)
 
     ngx_http_image_vault_init_storages(cf, mcf);
 
+    mcf->sweep.audit = mcf->metadata.audit;
+
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);

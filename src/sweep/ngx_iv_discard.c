@@ -28,6 +28,7 @@ typedef struct {
     ngx_pool_t             *pool;
     ngx_iv_storage_t       *storage;
     ngx_iv_metadata_ref_t   ref;
+    unsigned                staged:1;       /* of its two objects the second */
 } ngx_iv_discard_job_t;
 
 
@@ -35,11 +36,16 @@ static ngx_iv_storage_t *ngx_iv_discard_storage(ngx_iv_discard_t *discard,
     const ngx_str_t *name);
 static ngx_iv_discard_job_t *ngx_iv_discard_job(ngx_iv_discard_t *discard,
     const ngx_iv_metadata_ref_t *ref);
+static ngx_int_t ngx_iv_discard_copy(ngx_pool_t *pool, ngx_str_t *dst,
+    const ngx_str_t *src);
 static void ngx_iv_discard_go_on(ngx_iv_discard_t *discard);
 static void ngx_iv_discard_start(ngx_iv_discard_job_t *job);
 static void ngx_iv_discard_aborted(ngx_iv_storage_op_t *op);
 static void ngx_iv_discard_delete(ngx_iv_discard_job_t *job);
 static void ngx_iv_discard_deleted(ngx_iv_storage_op_t *op);
+static void ngx_iv_discard_release(ngx_iv_discard_job_t *job);
+static void ngx_iv_discard_released(ngx_iv_metadata_op_t *op);
+static void ngx_iv_discard_note(ngx_iv_discard_job_t *job);
 static void ngx_iv_discard_noted(ngx_iv_metadata_op_t *op);
 static void ngx_iv_discard_end(ngx_iv_discard_job_t *job);
 static void ngx_iv_discard_leave(ngx_iv_discard_job_t *job, ngx_int_t code);
@@ -142,26 +148,36 @@ ngx_iv_discard_job(ngx_iv_discard_t *discard, const ngx_iv_metadata_ref_t *ref)
 
     ngx_memcpy(job->ref.id, ref->id, NGX_IV_ID_LEN);
 
-    job->ref.key.len = ref->key.len;
-    job->ref.key.data = ngx_pstrdup(pool, (ngx_str_t *) &ref->key);
-
-    if (job->ref.key.data == NULL) {
+    if (ngx_iv_discard_copy(pool, &job->ref.key, &ref->key) != NGX_OK
+        || ngx_iv_discard_copy(pool, &job->ref.owner, &ref->owner) != NGX_OK
+        || ngx_iv_discard_copy(pool, &job->ref.upload_id, &ref->upload_id)
+           != NGX_OK
+        || ngx_iv_discard_copy(pool, &job->ref.staging_key, &ref->staging_key)
+           != NGX_OK)
+    {
         ngx_destroy_pool(pool);
         return NULL;
     }
 
-    if (ref->upload_id.len) {
-        job->ref.upload_id.len = ref->upload_id.len;
-        job->ref.upload_id.data = ngx_pstrdup(pool,
-                                              (ngx_str_t *) &ref->upload_id);
+    return job;
+}
 
-        if (job->ref.upload_id.data == NULL) {
-            ngx_destroy_pool(pool);
-            return NULL;
-        }
+
+static ngx_int_t
+ngx_iv_discard_copy(ngx_pool_t *pool, ngx_str_t *dst, const ngx_str_t *src)
+{
+    if (src->len == 0) {
+        return NGX_OK;
     }
 
-    return job;
+    dst->data = ngx_pstrdup(pool, (ngx_str_t *) src);
+    if (dst->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    dst->len = src->len;
+
+    return NGX_OK;
 }
 
 
@@ -260,7 +276,7 @@ ngx_iv_discard_delete(ngx_iv_discard_job_t *job)
         return;
     }
 
-    op->key = job->ref.key;
+    op->key = job->staged ? job->ref.staging_key : job->ref.key;
     op->data = job;
     op->handler = ngx_iv_discard_deleted;
 
@@ -272,7 +288,6 @@ static void
 ngx_iv_discard_deleted(ngx_iv_storage_op_t *op)
 {
     ngx_iv_discard_t      *discard;
-    ngx_iv_metadata_op_t  *note;
     ngx_iv_discard_job_t  *job;
 
     job = op->data;
@@ -280,23 +295,85 @@ ngx_iv_discard_deleted(ngx_iv_storage_op_t *op)
 
     if (op->code != NGX_OK) {
         ngx_iv_discard_leave(job, op->code);
-        ngx_iv_discard_go_on(discard);
+
+    } else if (job->ref.staging_key.len && !job->staged) {
+        /* what a client has sent for it, or may still send */
+        job->staged = 1;
+        ngx_iv_discard_delete(job);
+
+    } else {
+        ngx_iv_discard_release(job);
+    }
+
+    ngx_iv_discard_go_on(discard);
+}
+
+
+/* nobody but the sweep would give back what a ticket has reserved */
+
+static void
+ngx_iv_discard_release(ngx_iv_discard_job_t *job)
+{
+    ngx_iv_metadata_op_t  *op;
+
+    if (!job->staged || job->ref.owner.len == 0
+        || !ngx_iv_metadata_has_quota(job->discard->metadata))
+    {
+        ngx_iv_discard_note(job);
         return;
     }
 
-    note = ngx_iv_metadata_op_create(discard->metadata, job->pool,
-                                     discard->log);
-    if (note == NULL) {
+    op = ngx_iv_metadata_op_create(job->discard->metadata, job->pool,
+                                   job->discard->log);
+    if (op == NULL) {
+        ngx_iv_discard_leave(job, NGX_IV_INTERNAL);
+        return;
+    }
+
+    op->data = job;
+    op->handler = ngx_iv_discard_released;
+
+    ngx_iv_metadata_quota_release(op, &job->ref.owner, job->ref.id);
+}
+
+
+static void
+ngx_iv_discard_released(ngx_iv_metadata_op_t *op)
+{
+    ngx_iv_discard_t      *discard;
+    ngx_iv_discard_job_t  *job;
+
+    job = op->data;
+    discard = job->discard;
+
+    if (op->code != NGX_OK) {
+        ngx_iv_discard_leave(job, op->code);
+
+    } else {
+        ngx_iv_discard_note(job);
+    }
+
+    ngx_iv_discard_go_on(discard);
+}
+
+
+static void
+ngx_iv_discard_note(ngx_iv_discard_job_t *job)
+{
+    ngx_iv_metadata_op_t  *op;
+
+    op = ngx_iv_metadata_op_create(job->discard->metadata, job->pool,
+                                   job->discard->log);
+    if (op == NULL) {
         /* the sweep finds it deleted */
         ngx_iv_discard_end(job);
-        ngx_iv_discard_go_on(discard);
         return;
     }
 
-    note->data = job;
-    note->handler = ngx_iv_discard_noted;
+    op->data = job;
+    op->handler = ngx_iv_discard_noted;
 
-    ngx_iv_metadata_object_deleted(note, job->ref.id);
+    ngx_iv_metadata_object_deleted(op, job->ref.id);
 }
 
 

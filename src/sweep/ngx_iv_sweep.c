@@ -1,4 +1,5 @@
 #include "sweep/ngx_iv_sweep_private.h"
+#include "metadata/ngx_iv_metadata_lists.h"
 
 
 static ngx_int_t ngx_iv_sweep_holder(ngx_iv_sweep_t *sweep,
@@ -11,6 +12,8 @@ static void ngx_iv_sweep_leased(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep);
 static void ngx_iv_sweep_stale_done(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_expired_done(ngx_iv_metadata_op_t *op);
+static void ngx_iv_sweep_audit(ngx_iv_sweep_t *sweep,
+    ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_listed(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_quota_done(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_fill(ngx_iv_sweep_t *sweep);
@@ -323,12 +326,39 @@ ngx_iv_sweep_expired_done(ngx_iv_metadata_op_t *op)
     } else {
         sweep->expired += op->count;
 
+        if (sweep->conf.audit) {
+            ngx_iv_sweep_audit(sweep, op);
+        }
+
         if (op->count == 0) {
             sweep->step = NGX_IV_SWEEP_FIRST;
         }
     }
 
     ngx_post_event(&sweep->next, &ngx_posted_events);
+}
+
+
+/* nobody asked for it but who once set the date */
+
+static void
+ngx_iv_sweep_audit(ngx_iv_sweep_t *sweep, ngx_iv_metadata_op_t *op)
+{
+    ngx_uint_t      i;
+    ngx_iv_audit_t  entry;
+
+    ngx_memzero(&entry, sizeof(ngx_iv_audit_t));
+
+    ngx_str_set(&entry.action, "expire");
+    ngx_str_set(&entry.outcome, "ok");
+    entry.has_image = 1;
+
+    for (i = 0; i < op->nrefs; i++) {
+        entry.owner = op->refs[i].owner;
+        ngx_memcpy(entry.image, op->refs[i].id, NGX_IV_ID_LEN);
+
+        ngx_iv_audit_write(sweep->metadata, &entry);
+    }
 }
 
 

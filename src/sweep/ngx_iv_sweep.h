@@ -15,6 +15,7 @@
 typedef struct {
     ngx_msec_t      interval;       /* 0: off */
     ngx_msec_t      stale;
+    ngx_uint_t      audit;          /* expiries go into the trail */
 } ngx_iv_sweep_conf_t;
 
 /* storages: nstorages pointers, looked up by name.  NGX_OK or NGX_ERROR.
