@@ -571,5 +571,24 @@ subtest 'the store is away' => sub {
 };
 
 
+subtest 'statistics of many types' => sub {
+    my $bare = image_doc();
+    delete $bare->{contentType};
+    insert_images($bare, map { my $type = "image/x$_";
+        map { image_doc(contentType => $type) } 1, 2 } 1 .. 40);
+    insert_images(map { image_doc(contentType => 'other') } 1 .. 3);
+
+    my $r = to('GET', '/api/admin/stats', $root);
+    my $s = ok_json($r, 'sums');
+    my $types = $s->{byType};
+    is(scalar(() = $r->{body} =~ /"other":/g), 1, 'one for the rest');
+    my $sum = 0;
+    $sum += $_->{images} for values %$types;
+    is($sum, $s->{images}, 'none is lost');
+    ok(keys %$types <= 32, 'at most 32 types') or diag $json->encode($types);
+    ok($types->{other}{images} > 4, 'the rest') or diag $json->encode($types);
+};
+
+
 $_->done for $n, $off;
 done_testing();
