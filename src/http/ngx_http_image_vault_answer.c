@@ -6,7 +6,8 @@
 
 
 static void ngx_http_image_vault_log_error(ngx_http_request_t *r,
-    const ngx_iv_code_t *ce, const char *detail);
+    ngx_http_image_vault_ctx_t *ctx, const ngx_iv_code_t *ce,
+    const char *detail);
 
 
 static const ngx_str_t  ngx_http_image_vault_no_store =
@@ -162,9 +163,10 @@ ngx_http_image_vault_begin_error(ngx_http_request_t *r, ngx_int_t code,
 
     ce = ngx_iv_code(code);
 
-    ngx_http_image_vault_log_error(r, ce, detail);
-
     ctx = ngx_http_image_vault_ctx(r);
+
+    ngx_http_image_vault_log_error(r, ctx, ce, detail);
+
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -270,7 +272,8 @@ ngx_http_image_vault_drop_body(ngx_http_request_t *r)
 
 
 static void
-ngx_http_image_vault_log_error(ngx_http_request_t *r, const ngx_iv_code_t *ce,
+ngx_http_image_vault_log_error(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, const ngx_iv_code_t *ce,
     const char *detail)
 {
     ngx_uint_t   level;
@@ -286,7 +289,7 @@ ngx_http_image_vault_log_error(ngx_http_request_t *r, const ngx_iv_code_t *ce,
         level = NGX_LOG_ERR;
     }
 
-    what = (r->method & (NGX_HTTP_POST|NGX_HTTP_PUT)) ? "upload" : "request";
+    what = (ctx && ctx->uploads) ? "upload" : "request";
 
     ngx_log_error(level, r->connection->log, 0,
                   "image_vault: %s refused: %V%s%s", what, &ce->word,

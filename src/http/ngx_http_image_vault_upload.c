@@ -76,6 +76,8 @@ ngx_http_image_vault_upload(ngx_http_request_t *r)
     it->request = r;
     it->ctx = ctx;
 
+    ctx->uploads = 1;
+
     ngx_iv_fields_init(&it->fields, r->pool);
 
     for (i = 0; ngx_http_image_vault_checks[i]; i++) {

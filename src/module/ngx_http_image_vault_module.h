@@ -144,6 +144,7 @@ typedef struct {
     unsigned                admin:1;
     unsigned                id_known:1;
     unsigned                cors_known:1;
+    unsigned                uploads:1;      /* it is an upload, or should be */
     u_char                  id[NGX_IV_ID_LEN];
     ngx_str_t               id_text;        /* 24 lower-case digits */
     ngx_int_t               code;           /* NGX_OK or NGX_IV_* */
