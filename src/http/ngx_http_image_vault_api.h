@@ -8,7 +8,7 @@
  *   json_in.c   the JSON body of a request
  *   audit.c     what they did, for the trail
  *   args.c      the arguments of a request's query
- *   image.c list.c change.c bulk.c presign.c usage.c admin.c direct.c
+ *   image.c list.c change.c bulk.c presign.c usage.c admin.c direct.c complete.c
  *
  * An endpoint's function returns as a content handler does.  What has to wait
  * begins by ngx_http_image_vault_ask(), _lookup() or _read_json(), returns
@@ -221,8 +221,25 @@ ngx_int_t ngx_http_image_vault_bulk(ngx_http_request_t *r,
  * wrong, for ngx_http_image_vault_bad_member() */
 ngx_int_t ngx_http_image_vault_strings(ngx_iv_fields_t *fields,
     const char *field, const ngx_iv_json_node_t *node, const char **what);
+/* a date in the future, or null (0), as ngx_http_image_vault_strings() */
+ngx_int_t ngx_http_image_vault_expiry(const ngx_iv_json_node_t *node,
+    int64_t *msec, const char **what);
 /* its storage is public_only */
 ngx_uint_t ngx_http_image_vault_must_be_public(const ngx_iv_document_t *doc);
+
+
+/* direct.c, complete.c: POST direct-upload, POST {id}/complete */
+ngx_int_t ngx_http_image_vault_direct(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+ngx_int_t ngx_http_image_vault_complete(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+
+/* results.c: what the answer of an upload tells of a stored image, but its id
+ * and name; url and href (empty: not known) in the request's pool.  NGX_OK or
+ * NGX_ERROR */
+ngx_int_t ngx_http_image_vault_stored_members(ngx_http_request_t *r,
+    ngx_iv_json_t *j, const ngx_iv_document_t *doc, ngx_str_t *url,
+    ngx_str_t *href);
 
 
 #endif

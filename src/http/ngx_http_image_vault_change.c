@@ -297,35 +297,40 @@ static ngx_int_t
 ngx_http_image_vault_patch_expires(ngx_http_image_vault_change_t *ch,
     const ngx_iv_json_node_t *node)
 {
-    int64_t      msec, now;
+    ch->patch.has_expires_at = 1;
+
+    return ngx_http_image_vault_expiry(node, &ch->patch.expires_at,
+                                       &ch->what);
+}
+
+
+ngx_int_t
+ngx_http_image_vault_expiry(const ngx_iv_json_node_t *node, int64_t *msec,
+    const char **what)
+{
+    int64_t      now;
     ngx_time_t  *tp;
 
-    ch->patch.has_expires_at = 1;
+    *msec = 0;
 
     if (node->type == NGX_IV_JSON_NULL) {
         return NGX_OK;
     }
 
-    ch->what = "must be a date with a time zone, or null";
+    *what = "must be a date with a time zone, or null";
 
     if (node->type != NGX_IV_JSON_STRING
-        || ngx_iv_date_parse_any(&node->str, &msec) != NGX_OK)
+        || ngx_iv_date_parse_any(&node->str, msec) != NGX_OK)
     {
         return NGX_IV_BAD_PARAMETER;
     }
 
-    ch->what = "must be in the future";
+    *what = "must be in the future";
 
     tp = ngx_timeofday();
     now = (int64_t) tp->sec * 1000 + tp->msec;
 
-    if (msec <= now) {
-        return NGX_IV_BAD_PARAMETER;
-    }
-
-    ch->patch.expires_at = msec;
-
-    return NGX_OK;
+    return (*msec > now) ? NGX_OK : NGX_IV_BAD_PARAMETER;
 }
 
 

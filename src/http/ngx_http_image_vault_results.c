@@ -356,39 +356,53 @@ static ngx_int_t
 ngx_http_image_vault_image_json(ngx_iv_json_t *j,
     ngx_http_image_vault_file_t *file, ngx_str_t *location)
 {
-    time_t                       expires, rest;
     ngx_str_t                    url, href;
-    ngx_iv_document_t           *doc;
-    ngx_http_request_t          *r;
     ngx_http_image_vault_ctx_t  *ctx;
 
-    r = file->intake->request;
     ctx = file->intake->ctx;
-    doc = file->document;
 
     ngx_iv_json_object(j, NULL);
     ngx_iv_json_hex(j, "id", file->id, NGX_IV_ID_LEN);
     ngx_iv_json_str(j, "originalName", &file->name);
 
-    if (doc == NULL) {
+    if (file->document == NULL) {
         ngx_http_image_vault_gone_json(j);
         ngx_iv_json_object_end(j);
         return NGX_OK;
     }
 
-    if (ngx_http_image_vault_url(r, doc, 0, 0, 1, &url, &expires, &rest)
-        != NGX_OK
-        || ngx_http_image_vault_href(r, doc, &href) != NGX_OK)
+    if (ngx_http_image_vault_stored_members(file->intake->request, j,
+                                            file->document, &url, &href)
+        != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (doc == ctx->document) {
+    if (file->document == ctx->document) {
         ctx->url = url;
         *location = href;
     }
 
-    ngx_iv_json_str(j, "url", &url);
+    ngx_iv_json_object_end(j);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_image_vault_stored_members(ngx_http_request_t *r, ngx_iv_json_t *j,
+    const ngx_iv_document_t *doc, ngx_str_t *url, ngx_str_t *href)
+{
+    time_t  expires, rest;
+
+    if (ngx_http_image_vault_url(r, doc, 0, 0, 1, url, &expires, &rest)
+        != NGX_OK
+        || ngx_http_image_vault_href(r, doc, href) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_iv_json_str(j, "url", url);
 
     if (expires) {
         ngx_iv_json_date(j, "urlExpiresAt", (int64_t) expires * 1000);
@@ -397,8 +411,8 @@ ngx_http_image_vault_image_json(ngx_iv_json_t *j,
         ngx_iv_json_null(j, "urlExpiresAt");
     }
 
-    if (href.len) {
-        ngx_iv_json_str(j, "href", &href);
+    if (href->len) {
+        ngx_iv_json_str(j, "href", href);
 
     } else {
         ngx_iv_json_null(j, "href");
@@ -415,8 +429,6 @@ ngx_http_image_vault_image_json(ngx_iv_json_t *j,
     } else {
         ngx_iv_json_null(j, "expiresAt");
     }
-
-    ngx_iv_json_object_end(j);
 
     return NGX_OK;
 }

@@ -83,6 +83,9 @@ static const ngx_http_image_vault_route_t  ngx_http_image_vault_routes[] = {
     { ngx_string("presigned-url"), NGX_HTTP_POST, NGX_HTTP_IMAGE_VAULT_JSON,
       ngx_http_image_vault_presign },
 
+    { ngx_string("direct-upload"), NGX_HTTP_POST, NGX_HTTP_IMAGE_VAULT_JSON,
+      ngx_http_image_vault_direct },
+
     { ngx_string("*/view"), NGX_HTTP_IMAGE_VAULT_READ,
       NGX_HTTP_IMAGE_VAULT_ID|NGX_HTTP_IMAGE_VAULT_ANYONE,
       ngx_http_image_vault_route_view },
@@ -96,6 +99,9 @@ static const ngx_http_image_vault_route_t  ngx_http_image_vault_routes[] = {
 
     { ngx_string("*/delete"), NGX_HTTP_POST, NGX_HTTP_IMAGE_VAULT_ID,
       ngx_http_image_vault_delete },
+
+    { ngx_string("*/complete"), NGX_HTTP_POST, NGX_HTTP_IMAGE_VAULT_ID,
+      ngx_http_image_vault_complete },
 
     { ngx_string("*"), NGX_HTTP_IMAGE_VAULT_READ,
       NGX_HTTP_IMAGE_VAULT_ID|NGX_HTTP_IMAGE_VAULT_ANYONE,
