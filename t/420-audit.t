@@ -15,6 +15,8 @@ use ImageVault::Nginx;
 
 my $n = ImageVault::Nginx->new(
     name   => 'audit',
+    # what is refused below may be told in this log
+    allow  => qr/\[emerg\].*"image_vault_audit"/,
     http   => ImageVault::Nginx::http_base()
               . ImageVault::Nginx::storage_s3()
               . "image_vault_owner \$arg_as;\nimage_vault_admin \$arg_admin;\n"
