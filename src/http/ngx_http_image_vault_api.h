@@ -8,7 +8,8 @@
  *   json_in.c   the JSON body of a request
  *   audit.c     what they did, for the trail
  *   args.c      the arguments of a request's query
- *   image.c list.c change.c bulk.c presign.c usage.c admin.c direct.c complete.c
+ *   image.c list.c change.c bulk.c presign.c usage.c admin.c direct.c
+ *   complete.c
  *
  * An endpoint's function returns as a content handler does.  What has to wait
  * begins by ngx_http_image_vault_ask(), _lookup() or _read_json(), returns
