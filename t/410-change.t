@@ -255,7 +255,7 @@ subtest 'If-Match' => sub {
     is($try->('*')->{status}, 200, 'any');
     is($try->("\"x\", $old,\t" . $get->())->{status}, 200, 'one of a list');
     is($try->('"x"', $get->())->{status}, 400, 'nginx takes one line only');
-    is($try->("W/" . $get->())->{status}, 412, 'a weak tag never matches');
+    is($try->("W/" . $old)->{status}, 412, 'a weak tag of another version');
     for my $bad ('x', '""', '"', 'W/', ',', '"0-0"', '*, "x"', '"' . 'f' x 40,
                  substr($get->(), 0, -1), substr($get->(), 1))
     {
@@ -269,8 +269,7 @@ subtest 'If-Match' => sub {
                    'PATCH', '-d', '{"tags":["z"]}',
                    $n->url("/zip/$id?as=alice"));
     like($zip->{headers}{etag}, qr{^W/}, 'gzip makes a tag weak');
-    is($try->($zip->{headers}{etag} =~ s{^W/}{}r)->{status}, 200,
-       'without W/ it still matches');
+    is($try->($zip->{headers}{etag})->{status}, 200, 'which matches all the same');
     is(patch($id, 'alice', { tags => [] }, '-H', 'If-None-Match: *')->{status},
        200, "nginx's own conditions are none of ours");
 };

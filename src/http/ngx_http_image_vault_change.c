@@ -641,7 +641,8 @@ ngx_http_image_vault_if_match(ngx_http_request_t *r,
 /*
  * Our tags begin with the version in hex (see ngx_http_image_vault_show()); the
  * other half changes with the URL, which no change of the image depends on.
- * Weak tags never match.
+ * RFC 9110, 13.1.1, lets no weak tag match, since its bytes may differ; ours
+ * are weak only where nginx has compressed them, and tell the same version.
  */
 
 static ngx_uint_t
@@ -649,7 +650,7 @@ ngx_http_image_vault_names_version(const ngx_str_t *list, int64_t version)
 {
     u_char      *p, *last, *end, text[NGX_INT64_LEN + 2];
     size_t       len;
-    ngx_uint_t   weak, found;
+    ngx_uint_t   found;
 
     found = 0;
     len = ngx_sprintf(text, "%xL-", version) - text;
@@ -664,9 +665,7 @@ ngx_http_image_vault_names_version(const ngx_str_t *list, int64_t version)
             continue;
         }
 
-        weak = (last - p > 2 && p[0] == 'W' && p[1] == '/');
-
-        if (weak) {
+        if (last - p > 2 && p[0] == 'W' && p[1] == '/') {
             p += 2;
         }
 
@@ -680,9 +679,7 @@ ngx_http_image_vault_names_version(const ngx_str_t *list, int64_t version)
             return found;
         }
 
-        if (!weak && (size_t) (end - p) > len
-            && ngx_memcmp(p, text, len) == 0)
-        {
+        if ((size_t) (end - p) > len && ngx_memcmp(p, text, len) == 0) {
             found = 1;
         }
 
