@@ -7,11 +7,10 @@ use strict;
 use warnings;
 
 use lib 't/lib';
-use IO::Socket::INET;
-use JSON::PP ();
 use Test::More;
 use ImageVault::Peers;
 use ImageVault::Nginx;
+use ImageVault::Kept;
 
 my %viewers = (
     anonymous => '',
@@ -81,48 +80,11 @@ for my $state (sort keys %states) {
 insert_images(@docs);
 
 
-my $socket;
+my $kept = ImageVault::Kept->new($n->{port});
 
-# one request on a connection that is kept: { status, head, body }
-sub ask_for {
-    my ($method, $path, @headers) = @_;
+sub ask_for { return $kept->ask(@_) }
 
-    for my $try (1, 2) {
-        $socket //= IO::Socket::INET->new(
-            PeerAddr => "127.0.0.1:$n->{port}", Timeout => 5)
-            or die "connect: $!";
-        print $socket join("\r\n", "$method $path HTTP/1.1", 'Host: vault',
-                           @headers) . "\r\n\r\n";
-        my $head = '';
-        while (my $line = <$socket>) {
-            $head .= $line;
-            last if $line eq "\r\n";
-        }
-        if ($head eq '') {
-            undef $socket;
-            next;
-        }
-        my $body = '';
-        my ($length) = $head =~ /^Content-Length: (\d+)/mi;
-        read $socket, $body, $length if $length && $method ne 'HEAD';
-        undef $socket if $head =~ /^Connection: close/mi;
-
-        my ($status) = $head =~ m{\AHTTP/1\.1 (\d+)};
-        return { status => $status, head => $head, body => $body };
-    }
-    die "no answer to $method $path\n";
-}
-
-
-# without what differs from answer to answer anyway
-sub bare {
-    my ($r) = @_;
-
-    my ($head, $body) = @{$r}{qw(head body)};
-    $head =~ s/^Date: .*\r\n//m;
-    $body =~ s/"requestId":"[0-9a-f]{32}"/"requestId":""/;
-    return $head . $body;
-}
+sub bare { return ImageVault::Kept::bare(@_) }
 
 
 sub may_read {

@@ -146,13 +146,12 @@ ngx_http_image_vault_api(ngx_http_request_t *r,
 
     if (route == NULL) {
 
-        if (!(r->method & NGX_HTTP_IMAGE_VAULT_READ)) {
+        /* only an image's own GET goes on without an owner */
 
-            rc = ngx_http_image_vault_may_change(r, ctx);
+        rc = ngx_http_image_vault_may_change(r, ctx);
 
-            if (rc != NGX_DECLINED) {
-                return rc;
-            }
+        if (rc != NGX_DECLINED) {
+            return rc;
         }
 
         return ngx_http_image_vault_error(r, NGX_IV_NOT_FOUND, "no such path");
