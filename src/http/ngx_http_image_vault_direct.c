@@ -600,10 +600,15 @@ ngx_http_image_vault_direct_reserved(ngx_http_request_t *r,
 
         if (message && p) {
             message->data = p;
-            message->len = ngx_sprintf(p, "the storage quota is used up: used "
-                                       "%L, limit %L, needed %L bytes",
-                                       op->used, op->limit, d->size)
-                           - p;
+
+            /* it goes to the log as well, which wants the NUL */
+
+            p = ngx_sprintf(p, "the storage quota is used up: used %L, "
+                            "limit %L, needed %L bytes", op->used, op->limit,
+                            d->size);
+
+            message->len = p - message->data;
+            *p = '\0';
             d->message = message;
         }
     }
