@@ -115,7 +115,7 @@ iv_wheel() {
     pin=$(sed -n 's/^[^#]*==\([^ \\]*\).*/\1/p' "util/requirements-$name.txt")
     dir=$dir-$pin
 
-    wheel=$(find "$dir" -name '*.whl' 2>/dev/null | head -n 1)
+    wheel=$(find "$dir" -name '*.whl' 2>/dev/null | head -n 1 || true)
     if [ -z "$wheel" ]; then
         mkdir -p "$dir.part"
         /usr/bin/python3 -m pip download --quiet --disable-pip-version-check \
