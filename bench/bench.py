@@ -7,7 +7,8 @@ read from /proc, until it is idle again, and the bytes it took from its access
 log, so that uploads which the load generator breaks off at its end count as
 far as they went.  MD5 and SHA-256 are timed by `openssl speed` in every round.
 Files in forms are compared with the same files as bodies of their own
-(forms.py), parsers measured alone (parsers.py).
+(forms.py), parsers measured alone (parsers.py), lists beside a Node service
+(lists.py).
 
 Needs what `util/setup-test` sets up; `util/bench` starts the servers and sets
 TEST_MONGODB_URI, TEST_S3_* as for the tests.  TEST_MODULE names another build
@@ -26,6 +27,7 @@ import time
 import pymongo
 
 import forms
+import lists
 import parsers
 from rig import (BUFFERS, IMAGES, MIB, Nginx, Storage, cost, hash_cost, jpeg,
                  spread, wrk)
@@ -174,7 +176,10 @@ def main():
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--seconds", type=int, default=8)
     p.add_argument("--only", choices=("uploads", "forms", "redirects",
-                                      "memory", "parsers"))
+                                      "memory", "parsers", "lists"))
+    p.add_argument("--documents", type=int, default=1_000_000,
+                   help="of the lists")
+    p.add_argument("--owners", type=int, default=10_000)
     a = p.parse_args()
 
     storage = Storage()
@@ -206,14 +211,16 @@ def main():
                 alone(part)
     if a.only in (None, "parsers"):
         parsers.run(a.rounds)
+    if a.only in (None, "lists"):
+        lists.run(alone, a.documents, a.owners, a.rounds, a.seconds)
     pymongo.MongoClient(os.environ["TEST_MONGODB_URI"]).drop_database(
         "iv_bench")
 
 
-def alone(part):
+def alone(part, **settings):
     """A part has an nginx of its own: none inherits another one's heap."""
     with tempfile.TemporaryDirectory(prefix="iv-bench-") as folder:
-        nginx = Nginx(folder)
+        nginx = Nginx(folder, **settings)
         nginx.start()
         try:
             part(nginx, folder)

@@ -29,6 +29,29 @@ def free_port():
         return s.getsockname()[1]
 
 
+def wait_port(port):
+    """Returns when something listens there."""
+    for _ in range(200):
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+    raise OSError(f"nothing listens on port {port}")
+
+
+def children(pid):
+    out = subprocess.run(["pgrep", "-P", str(pid)],
+                         capture_output=True, text=True, check=True)
+    return [int(x) for x in out.stdout.split()]
+
+
+def cpu_of(pid):
+    """CPU seconds that a process has spent with all its threads."""
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
 def png(size):
     """A whole PNG of exactly `size` bytes; its pixels are noise."""
     def chunk(kind, data):
@@ -74,9 +97,9 @@ IMAGES = {"jpeg": jpeg, "png": png}
 
 
 class Nginx:
-    """One nginx, one worker: the module's locations and the plain proxy."""
+    """One nginx: the module's locations and the plain proxy."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, workers=1, read=2, owner="alice"):
         self.port = free_port()
         self.folder = folder
         for d in ("logs", "tmp"):
@@ -89,10 +112,10 @@ class Nginx:
         conf = f"""
 {user}
 load_module {module};
-thread_pool iv_read threads=2;
+thread_pool iv_read threads={read};
 thread_pool iv_write threads=2;
 thread_pool iv_hash threads=2;
-worker_processes 1;
+worker_processes {workers};
 pid {folder}/logs/nginx.pid;
 error_log {folder}/logs/error.log warn;
 events {{ worker_connections 4096; }}
@@ -108,7 +131,7 @@ http {{
     image_vault_zone vault:1m;
     image_vault_mongodb {e["TEST_MONGODB_URI"]} database=iv_bench;
     image_vault_thread_pools read=iv_read write=iv_write hash=iv_hash;
-    image_vault_owner alice;
+    image_vault_owner {owner};
     image_vault_max_size 300m;
     image_vault_buffers {BUFFERS}m;
     image_vault_storage s3 {{
@@ -142,24 +165,15 @@ http {{
         self.process = subprocess.Popen(
             [self.binary, "-p", self.folder, "-c", self.conf,
              "-g", "daemon off;"])
-        for _ in range(100):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        out = subprocess.run(["pgrep", "-P", str(self.process.pid)],
-                             capture_output=True, text=True, check=True)
-        self.worker = int(out.stdout.split()[0])
+        wait_port(self.port)
+        self.workers = children(self.process.pid)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
 
     def cpu(self):
-        with open(f"/proc/{self.worker}/stat") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        return sum(map(cpu_of, self.workers))
 
     def settle(self):
         """Waits until the worker is idle: nothing of a run goes on."""
@@ -179,7 +193,7 @@ http {{
         return total
 
     def memory(self):
-        with open(f"/proc/{self.worker}/status") as f:
+        with open(f"/proc/{self.workers[0]}/status") as f:
             return 1024 * int(re.search(r"RssAnon:\s+(\d+)", f.read())[1])
 
     def url(self, path):
