@@ -70,6 +70,7 @@ EOF_HTTP
         autoindex on;
         try_files \$uri /another.txt =404;
     }
+    location /tight { image_vault_api local; image_vault_max_size 1m; }
     location /small { image_vault_api s3; client_max_body_size 1k; }
     location /guarded { auth_request /api/$mine; }
     location /closed { auth_request /api/$theirs; }
@@ -327,6 +328,21 @@ subtest 'subrequests and internal redirects' => sub {
     is($status->('/files-b/'), 403, 'no index');
     is($status->('/files-b/images/'), 403, 'no list');
     is($status->('/files-b/another.txt'), 403, 'no bare file');
+};
+
+
+subtest 'a local file of unknown length that is too large' => sub {
+    my $large = temp_file(png(1_500_000));
+    for my $how (['-T', $large, '-H', 'Content-Type: image/png',
+                  '-H', 'Transfer-Encoding: chunked'],
+                 ['-F', "f=\@$large;type=image/png"],
+                 ['-F', "f=\@$large;type=image/png",
+                  '-H', 'Transfer-Encoding: chunked'])
+    {
+        my $r = curl('--max-time', 10, @$how, $n->url('/tight/upload'));
+        is($r->{status}, 413, "refused: $how->[0] $how->[-1]");
+        is($r->{json}{error}{code}, 'too_large', 'code');
+    }
 };
 
 

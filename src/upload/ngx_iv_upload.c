@@ -524,6 +524,7 @@ ngx_iv_upload_advance(ngx_iv_upload_t *u)
 static void
 ngx_iv_upload_report(ngx_iv_upload_t *u)
 {
+    off_t                   left;
     u_char                 *p;
     size_t                  n, rest;
     ngx_iv_upload_state_t  *st;
@@ -556,8 +557,14 @@ ngx_iv_upload_report(ngx_iv_upload_t *u)
     /* a little room is not worth a read, unless it is all that is missing */
 
     n = ngx_iv_upload_free_room(u, &p);
-    rest = (size_t) ngx_min(st->ring->size - st->ring->filled,
-                            NGX_IV_UPLOAD_BUFFER / 4);
+    left = st->ring->size - st->ring->filled;
+
+    if (st->unknown && !ngx_iv_upload_ended(u)) {
+        /* … or the byte too many, which there may not be more room for */
+        left = u->params.max_size + 1 - st->ring->filled;
+    }
+
+    rest = (size_t) ngx_min(left, NGX_IV_UPLOAD_BUFFER / 4);
 
     if (n == 0) {
         return;
