@@ -36,6 +36,8 @@ my $n = ImageVault::Nginx->new(
             . ImageVault::Nginx::storage_s3(name => 'stall', endpoint => $s3,
                   bucket => 'stall-100000', send_timeout => '2500ms',
                   read_timeout => '2500ms', retries => 0)
+            . ImageVault::Nginx::storage_s3(name => 'narrow',
+                  max_active => 16)
             . <<"EOF_HTTP",
 image_vault_storage local {
     type local;
@@ -71,6 +73,7 @@ EOF_HTTP
         try_files \$uri /another.txt =404;
     }
     location /tight { image_vault_api local; image_vault_max_size 1m; }
+    location /many { image_vault_api narrow; image_vault_max_files 1000; }
     location /small { image_vault_api s3; client_max_body_size 1k; }
     location /guarded { auth_request /api/$mine; }
     location /closed { auth_request /api/$theirs; }
@@ -328,6 +331,49 @@ subtest 'subrequests and internal redirects' => sub {
     is($status->('/files-b/'), 403, 'no index');
     is($status->('/files-b/images/'), 403, 'no list');
     is($status->('/files-b/another.txt'), 403, 'no bare file');
+};
+
+
+subtest 'a form of very many files takes its turns' => sub {
+    my ($png, $body) = (png(800), '');
+
+    # a name, no name but bytes, nothing at all
+    for my $i (1 .. 200) {
+        my $name = $i % 5 ? "$i.png" : '';
+        my $bytes = $i % 50 == 1 ? '' : $png;
+        $body .= qq{--many\r\nContent-Disposition: form-data; name="f"; }
+               . qq{filename="$name"\r\n\r\n$bytes\r\n};
+    }
+    $body .= qq{--many\r\nContent-Disposition: form-data; name="tags"\r\n}
+           . qq{\r\nturns\r\n--many--\r\n};
+    my @form = ('-H', 'Content-Type: multipart/form-data; boundary=many',
+                '--data-binary', '@' . temp_file($body));
+
+    for my $how ([], ['-H', 'Transfer-Encoding: chunked'],
+                 ['-H', 'Idempotency-Key: turns'])
+    {
+        my $r = curl(@form, @$how, $n->url('/many/upload'));
+        is($r->{status}, 207, "stored @$how");
+        is(@{ $r->{json}{images} }, 196, 'every image');
+        is(join(' ', map { "$_->{index}:$_->{code}" }
+                     @{ $r->{json}{failures} }),
+           join(' ', map { "$_:length_mismatch" } 0, 50, 100, 150),
+           'but those without bytes');
+    }
+    is(find_images({ 'metadata.tags' => 'turns', status => 'ready' }), 588,
+       'all have the field behind them');
+    unlike($n->error_log, qr/operations of max_active are in use/,
+           'a few at a time');
+
+    # whoever breaks off leaves nothing, also of a file that waits its turn
+    my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                  PeerPort => $n->{port}) or die "$!\n";
+    print $s "POST /many/upload HTTP/1.1\r\nHost: a\r\nContent-Length: "
+           . length($body) . "\r\nContent-Type: multipart/form-data; "
+           . "boundary=many\r\n\r\n" . substr($body, 0, 60_000);
+    Time::HiRes::sleep(0.02);
+    close $s;
+    is(wait_images({ status => 'uploading' }, 0, 20), 0, 'nothing is left');
 };
 
 

@@ -42,6 +42,14 @@ ngx_http_image_vault_form_feed(ngx_http_image_vault_intake_t *it,
         }
     }
 
+    if (it->begun) {
+        rc = ngx_http_image_vault_form_file(it);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
     for ( ;; ) {
         rc = ngx_iv_form_feed(it->form, pos, last);
 
@@ -129,9 +137,13 @@ ngx_http_image_vault_form_part(ngx_http_image_vault_intake_t *it)
         return NGX_OK;
     }
 
+    it->begun = 1;
+
     return ngx_http_image_vault_form_file(it);
 }
 
+
+/* NGX_AGAIN: other images of the form come first */
 
 static ngx_int_t
 ngx_http_image_vault_form_file(ngx_http_image_vault_intake_t *it)
@@ -149,6 +161,13 @@ ngx_http_image_vault_form_file(ngx_http_image_vault_intake_t *it)
         it->why = "more files than image_vault_max_files";
         return NGX_IV_TOO_MANY_FILES;
     }
+
+    if (it->busy >= NGX_HTTP_IMAGE_VAULT_AT_ONCE) {
+        it->crowded = 1;
+        return NGX_AGAIN;
+    }
+
+    it->begun = 0;
 
     part = &it->form->part;
 
@@ -216,6 +235,10 @@ ngx_http_image_vault_form_data(ngx_http_image_vault_intake_t *it,
 
     if (it->file == NULL) {
         rc = ngx_http_image_vault_form_file(it);
+
+        if (rc == NGX_AGAIN) {
+            ngx_iv_form_leave(it->form, pos, data->len);
+        }
 
         if (rc != NGX_OK) {
             return rc;

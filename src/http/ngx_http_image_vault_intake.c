@@ -19,6 +19,8 @@ static ngx_int_t ngx_http_image_vault_raw_feed(
 static ngx_int_t ngx_http_image_vault_intake_hash(
     ngx_http_image_vault_intake_t *it, const u_char *p, const u_char *last);
 static void ngx_http_image_vault_intake_step(ngx_event_t *ev);
+static void ngx_http_image_vault_intake_commit(
+    ngx_http_image_vault_intake_t *it);
 static void ngx_http_image_vault_intake_over(
     ngx_http_image_vault_intake_t *it);
 static ngx_int_t ngx_http_image_vault_file_key(void *data, ngx_pool_t *pool,
@@ -327,7 +329,6 @@ static void
 ngx_http_image_vault_intake_step(ngx_event_t *ev)
 {
     ngx_connection_t               *c;
-    ngx_http_image_vault_file_t    *file;
     ngx_http_image_vault_intake_t  *it;
 
     it = ev->data;
@@ -340,23 +341,40 @@ ngx_http_image_vault_intake_step(ngx_event_t *ev)
     ngx_http_set_log_request(c->log, it->request);
 
     if (it->whole && !it->code) {
-
-        for (file = it->files; file; file = file->next) {
-
-            if (file->upload && file->stored && !file->committed) {
-                file->committed = 1;
-                ngx_iv_upload_commit(file->upload, &it->fields);
-            }
-        }
+        ngx_http_image_vault_intake_commit(it);
     }
 
     /* one image that failed is the end of a raw body, not of a form */
 
     if (it->alive == 0 && (it->whole || it->code || it->form == NULL)) {
         ngx_http_image_vault_intake_over(it);
+
+    } else if (it->crowded && it->busy < NGX_HTTP_IMAGE_VAULT_AT_ONCE) {
+        it->crowded = 0;
+        ngx_http_image_vault_body_more(it->request, it->ctx);
     }
 
     ngx_http_run_posted_requests(c);
+}
+
+
+/* a few at a time, in their order */
+
+static void
+ngx_http_image_vault_intake_commit(ngx_http_image_vault_intake_t *it)
+{
+    ngx_http_image_vault_file_t  *file;
+
+    for (file = it->files;
+         file && it->busy < NGX_HTTP_IMAGE_VAULT_AT_ONCE;
+         file = file->next)
+    {
+        if (file->upload && file->stored && !file->committed) {
+            file->committed = 1;
+            it->busy++;
+            ngx_iv_upload_commit(file->upload, &it->fields);
+        }
+    }
 }
 
 
@@ -455,6 +473,7 @@ ngx_http_image_vault_file_begin(ngx_http_image_vault_intake_t *it,
     }
 
     it->alive++;
+    it->busy++;
 
     return file;
 }
@@ -500,6 +519,7 @@ ngx_http_image_vault_file_stored(void *data)
     ngx_http_image_vault_file_t *file = data;
 
     file->stored = 1;
+    file->intake->busy--;
 
     ngx_http_image_vault_intake_post(file->intake);
 }
@@ -524,6 +544,10 @@ ngx_http_image_vault_file_done(void *data)
     ngx_iv_upload_free(file->upload);
     file->upload = NULL;
     it->alive--;
+
+    if (!file->stored || file->committed) {
+        it->busy--;
+    }
 
     ngx_http_image_vault_intake_post(it);
 

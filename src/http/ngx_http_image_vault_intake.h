@@ -21,6 +21,9 @@
 
 /* beside the files: fields, headers of parts, boundaries */
 #define NGX_HTTP_IMAGE_VAULT_FORM_EXTRA  1048576
+/* images of one form that are sent, or made ready, side by side: the next one
+ * waits unread, so that one form can't take all of a worker's queues */
+#define NGX_HTTP_IMAGE_VAULT_AT_ONCE     8
 
 
 typedef struct ngx_http_image_vault_file_s  ngx_http_image_vault_file_t;
@@ -71,6 +74,8 @@ struct ngx_http_image_vault_intake_s {
     ngx_http_image_vault_file_t  *file; /* that is being received, or NULL */
     ngx_uint_t          nfiles;
     ngx_uint_t          alive;          /* whose upload is under way */
+    ngx_uint_t          busy;           /* of these: not waiting for the rest
+                                           of the form */
 
     /* refused as a whole */
     ngx_int_t           code;
@@ -83,6 +88,8 @@ struct ngx_http_image_vault_intake_s {
     ngx_uint_t          status;         /* of the answer */
 
     unsigned            whole:1;        /* all is in, and valid */
+    unsigned            crowded:1;      /* the next file waits for others */
+    unsigned            begun:1;        /* a part whose file waits */
     unsigned            held_key:1;     /* the key is ours */
     unsigned            beating:1;      /* alive_op is under way */
     unsigned            answering:1;
@@ -92,7 +99,8 @@ struct ngx_http_image_vault_intake_s {
 
 
 /* intake.c */
-/* an image begins.  NULL: no memory */
+/* an image begins.  NULL: no memory.  Of a form only while `busy` is below
+ * NGX_HTTP_IMAGE_VAULT_AT_ONCE; else `crowded` asks to be fed again */
 ngx_http_image_vault_file_t *ngx_http_image_vault_file_begin(
     ngx_http_image_vault_intake_t *it, const ngx_str_t *name, off_t size,
     const ngx_iv_digests_t *digests);
