@@ -11,6 +11,7 @@
 #define NGX_IV_JOB_GUARD  60000
 
 
+static void ngx_iv_job_active(ngx_iv_queue_t *queue, ngx_uint_t active);
 static void ngx_iv_job_run(void *data, ngx_log_t *log);
 static void ngx_iv_job_event(ngx_event_t *ev);
 static void ngx_iv_job_destroy(ngx_iv_job_t *job);
@@ -104,9 +105,20 @@ ngx_iv_job_post(ngx_iv_job_t *job, ngx_iv_queue_t *queue)
     job->queue = queue;
     job->busy = 1;
 
-    queue->active++;
+    ngx_iv_job_active(queue, queue->active + 1);
 
     return NGX_OK;
+}
+
+
+static void
+ngx_iv_job_active(ngx_iv_queue_t *queue, ngx_uint_t active)
+{
+    queue->active = active;
+
+    if (queue->gauge) {
+        *queue->gauge = active;
+    }
 }
 
 
@@ -149,7 +161,7 @@ ngx_iv_job_event(ngx_event_t *ev)
     }
 
     job->busy = 0;
-    job->queue->active--;
+    ngx_iv_job_active(job->queue, job->queue->active - 1);
 
     if (job->released) {
         ngx_iv_job_destroy(job);

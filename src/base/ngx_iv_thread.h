@@ -22,6 +22,7 @@ typedef struct {
     ngx_thread_pool_t  *pool;
     ngx_uint_t          max;        /* jobs queued or running at most; 0: any */
     ngx_uint_t          active;     /* now */
+    ngx_atomic_t       *gauge;      /* the same, for all to see; or NULL */
 } ngx_iv_queue_t;
 
 

@@ -8,6 +8,8 @@
 static void ngx_http_image_vault_log_error(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, const ngx_iv_code_t *ce,
     const char *detail);
+static void ngx_http_image_vault_count_error(ngx_http_image_vault_ctx_t *ctx,
+    ngx_int_t code, ngx_uint_t status);
 
 
 static const ngx_str_t  ngx_http_image_vault_no_store =
@@ -171,6 +173,8 @@ ngx_http_image_vault_begin_error(ngx_http_request_t *r, ngx_int_t code,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ngx_http_image_vault_count_error(ctx, code, ce->status);
+
     ctx->code = code;
     ctx->result = (const char *) ce->word.data;
 
@@ -191,6 +195,44 @@ ngx_http_image_vault_begin_error(ngx_http_request_t *r, ngx_int_t code,
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_image_vault_count_error(ngx_http_image_vault_ctx_t *ctx,
+    ngx_int_t code, ngx_uint_t status)
+{
+    switch (code) {
+
+    case NGX_IV_UNAUTHENTICATED:
+        ngx_http_image_vault_count(NGX_IV_COUNT_DENIED_UNKNOWN, 1);
+        break;
+
+    case NGX_IV_FORBIDDEN:
+        ngx_http_image_vault_count(NGX_IV_COUNT_DENIED_FORBIDDEN, 1);
+        break;
+
+    case NGX_IV_BLOCKED:
+        ngx_http_image_vault_count(NGX_IV_COUNT_DENIED_BLOCKED, 1);
+        break;
+
+    default:
+        break;
+    }
+
+    if (!ctx->retrieves) {
+        return;
+    }
+
+    if (code == NGX_IV_NOT_FOUND) {
+        ngx_http_image_vault_count(NGX_IV_COUNT_RETRIEVALS_MISSED, 1);
+
+    } else if (status < NGX_HTTP_INTERNAL_SERVER_ERROR) {
+        ngx_http_image_vault_count(NGX_IV_COUNT_RETRIEVALS_REFUSED, 1);
+
+    } else {
+        ngx_http_image_vault_count(NGX_IV_COUNT_RETRIEVALS_FAILED, 1);
+    }
 }
 
 

@@ -65,7 +65,7 @@ ngx_http_image_vault_files(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_image_vault_count(NGX_IV_COUNT_DENIED, 1);
+    ngx_http_image_vault_count(NGX_IV_COUNT_DENIED_LINK, 1);
 
     if (rc == NGX_IV_GONE) {
         rc = ngx_http_image_vault_refuse(r, rc, "the link has expired",

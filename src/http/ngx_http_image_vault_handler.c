@@ -46,6 +46,12 @@ ngx_http_image_vault_handler(ngx_http_request_t *r)
     case NGX_HTTP_IMAGE_VAULT_ERROR:
         return ngx_http_image_vault_error_page(r);
 
+    case NGX_HTTP_IMAGE_VAULT_HEALTH:
+        return ngx_http_image_vault_health(r);
+
+    case NGX_HTTP_IMAGE_VAULT_METRICS:
+        return ngx_http_image_vault_metrics(r);
+
     default:
         return NGX_DECLINED;
     }

@@ -42,6 +42,8 @@ ngx_http_image_vault_image(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ctx->retrieves = 1;
+
     rc = ngx_http_image_vault_identity(r, ctx);
 
     if (rc == NGX_ERROR) {
@@ -333,6 +335,7 @@ ngx_http_image_vault_show(ngx_http_request_t *r,
 
     ctx->result = "document";
     ngx_http_image_vault_count(NGX_IV_COUNT_READS, 1);
+    ngx_http_image_vault_count(NGX_IV_COUNT_RETRIEVALS_DOCUMENT, 1);
 
     return ngx_http_image_vault_send_json(r, NGX_HTTP_OK, &json);
 }

@@ -351,6 +351,11 @@ ngx_iv_metadata_late(ngx_event_t *ev)
     op->unknown = (work->call.kind >= NGX_IV_MONGO_INSERT);
     op->time = ngx_current_msec - st->start;
 
+    ngx_iv_zone_time(op->metadata->zone,
+                     (work->call.kind < NGX_IV_MONGO_INSERT)
+                     ? NGX_IV_TIME_METADATA_READ : NGX_IV_TIME_METADATA_WRITE,
+                     op->time);
+
     st->job->data = NULL;
     st->job = NULL;
     st->busy = 0;
@@ -398,6 +403,15 @@ ngx_iv_metadata_done(ngx_iv_job_t *job)
     }
 
     op->time = ngx_current_msec - st->start;
+
+    ngx_iv_zone_time(md->zone, (work->call.kind < NGX_IV_MONGO_INSERT)
+                               ? NGX_IV_TIME_METADATA_READ
+                               : NGX_IV_TIME_METADATA_WRITE, op->time);
+
+    if (work->call.code == NGX_IV_QUOTA_EXCEEDED) {
+        ngx_iv_zone_add(md->zone, NGX_IV_COUNT_QUOTA_REFUSED, 1);
+    }
+
     op->code = work->call.code;
     op->unknown = work->call.unknown;
     op->count = work->call.count;
@@ -731,6 +745,15 @@ ngx_iv_metadata_remove(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN])
 {
     ngx_iv_metadata_by_id(op, NGX_IV_MONGO_REMOVE, id);
+}
+
+
+void
+ngx_iv_metadata_ping(ngx_iv_metadata_op_t *op)
+{
+    if (ngx_iv_metadata_begin(op, NGX_IV_MONGO_PING)) {
+        ngx_iv_metadata_post(op);
+    }
 }
 
 

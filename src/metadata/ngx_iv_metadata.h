@@ -171,6 +171,8 @@ ngx_iv_metadata_op_t *ngx_iv_metadata_op_create(ngx_iv_metadata_t *md,
 
 /* Each starts the operation; what is passed in is copied before it returns. */
 
+/* is there a primary that answers? */
+void ngx_iv_metadata_ping(ngx_iv_metadata_op_t *op);
 void ngx_iv_metadata_get(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN]);
 /* status uploading, updatedAt by the server */

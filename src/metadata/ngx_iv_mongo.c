@@ -55,6 +55,7 @@ static const ngx_iv_mongo_kind_t  ngx_iv_mongo_kinds[] = {
     { "list of users", ngx_iv_mongo_users, NGX_IV_MONGO_USERS },
     { "get of a user", ngx_iv_mongo_user, NGX_IV_MONGO_USERS },
     { "list of staged objects", ngx_iv_mongo_refs, NGX_IV_MONGO_IMAGES },
+    { "ping", ngx_iv_mongo_ping, NGX_IV_MONGO_IMAGES },
     { "insert", ngx_iv_mongo_insert, NGX_IV_MONGO_IMAGES },
     { "heartbeat", ngx_iv_mongo_change, NGX_IV_MONGO_IMAGES },
     { "change to ready", ngx_iv_mongo_ready, NGX_IV_MONGO_IMAGES },

@@ -27,6 +27,7 @@ typedef enum {
     NGX_IV_MONGO_USERS_LIST,
     NGX_IV_MONGO_USER_GET,
     NGX_IV_MONGO_SWEEP_STAGING,
+    NGX_IV_MONGO_PING,
 
     /* from here on: writes */
     NGX_IV_MONGO_INSERT,

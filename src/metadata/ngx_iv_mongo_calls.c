@@ -20,6 +20,31 @@ static ngx_uint_t ngx_iv_mongo_index_conflict(ngx_iv_mongo_ctx_t *ctx,
 
 
 void
+ngx_iv_mongo_ping(ngx_iv_mongo_ctx_t *ctx)
+{
+    bool                  ok;
+    bson_t                command, reply;
+    bson_error_t          error;
+    mongoc_read_prefs_t  *prefs;
+
+    prefs = mongoc_read_prefs_new(MONGOC_READ_PRIMARY);
+
+    bson_init(&command);
+    BSON_APPEND_INT32(&command, "ping", 1);
+
+    ok = mongoc_client_command_simple(ctx->client, ctx->database, &command,
+                                      prefs, &reply, &error);
+    if (!ok) {
+        ngx_iv_mongo_failed(ctx, &error, &reply);
+    }
+
+    bson_destroy(&reply);
+    bson_destroy(&command);
+    mongoc_read_prefs_destroy(prefs);
+}
+
+
+void
 ngx_iv_mongo_get(ngx_iv_mongo_ctx_t *ctx)
 {
     ngx_int_t  rc;

@@ -68,6 +68,7 @@ ngx_msec_t ngx_iv_mongo_max(ngx_iv_mongo_ctx_t *ctx);
 /* NGX_OK, NGX_DECLINED, NGX_ERROR: the call has failed; frees the filter */
 ngx_int_t ngx_iv_mongo_exists(ngx_iv_mongo_ctx_t *ctx, bson_t *filter);
 
+void ngx_iv_mongo_ping(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_get(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_insert(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_change(ngx_iv_mongo_ctx_t *ctx);

@@ -97,7 +97,7 @@ ngx_http_image_vault_endpoint_args(ngx_conf_t *cf,
         return ngx_http_image_vault_redirect_id(cf, lcf, &value[1]);
     }
 
-    if (lcf->endpoint == NGX_HTTP_IMAGE_VAULT_ERROR) {
+    if (lcf->endpoint >= NGX_HTTP_IMAGE_VAULT_ERROR) {
         return NGX_CONF_OK;
     }
 
@@ -291,7 +291,7 @@ ngx_http_image_vault_own(ngx_conf_t *cf, ngx_http_image_vault_loc_conf_t *conf,
     }
 
     if (conf->endpoint == NGX_HTTP_IMAGE_VAULT_REDIRECT
-        || conf->endpoint == NGX_HTTP_IMAGE_VAULT_ERROR)
+        || conf->endpoint >= NGX_HTTP_IMAGE_VAULT_ERROR)
     {
         return NGX_CONF_OK;
     }

@@ -114,6 +114,20 @@ static ngx_command_t  ngx_http_image_vault_commands[] = {
       NGX_HTTP_IMAGE_VAULT_ERROR,
       NULL },
 
+    { ngx_string("image_vault_health"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_image_vault_endpoint,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      NGX_HTTP_IMAGE_VAULT_HEALTH,
+      NULL },
+
+    { ngx_string("image_vault_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_image_vault_endpoint,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      NGX_HTTP_IMAGE_VAULT_METRICS,
+      NULL },
+
     { ngx_string("image_vault_owner"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_image_vault_set_complex,
@@ -706,6 +720,12 @@ ngx_http_image_vault_init_worker(ngx_cycle_t *cycle,
     worker->hash.pool = mcf->hash_pool;
     worker->hash.max = NGX_HTTP_IMAGE_VAULT_MAX_HASHES;
 
+    ngx_iv_zone_join(mcf->zone);
+
+    worker->read.gauge = ngx_iv_zone_gauge(mcf->zone, NGX_IV_GAUGE_READ);
+    worker->write.gauge = ngx_iv_zone_gauge(mcf->zone, NGX_IV_GAUGE_WRITE);
+    worker->hash.gauge = ngx_iv_zone_gauge(mcf->zone, NGX_IV_GAUGE_HASH);
+
     worker->env.files = &worker->hash;
     worker->env.zone = mcf->zone;
 
@@ -761,6 +781,8 @@ ngx_http_image_vault_exit_process(ngx_cycle_t *cycle)
     if (ngx_http_image_vault_worker && ngx_http_image_vault_worker->metadata) {
         ngx_iv_metadata_destroy(ngx_http_image_vault_worker->metadata);
         ngx_http_image_vault_worker->metadata = NULL;
+
+        ngx_iv_zone_leave(ngx_http_image_vault_worker->conf->zone);
     }
 }
 

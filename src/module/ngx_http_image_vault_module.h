@@ -33,7 +33,11 @@ typedef enum {
     NGX_HTTP_IMAGE_VAULT_REDIRECT,
     NGX_HTTP_IMAGE_VAULT_API,
     NGX_HTTP_IMAGE_VAULT_FILES,
-    NGX_HTTP_IMAGE_VAULT_ERROR
+
+    /* from here on: without a storage or an argument */
+    NGX_HTTP_IMAGE_VAULT_ERROR,
+    NGX_HTTP_IMAGE_VAULT_HEALTH,
+    NGX_HTTP_IMAGE_VAULT_METRICS
 } ngx_http_image_vault_endpoint_e;
 
 
@@ -112,6 +116,7 @@ typedef struct {
     ngx_iv_storage_env_t    env;
     ngx_iv_room_t          *room;           /* bodies of unknown length */
     ngx_iv_discard_t       *discard;        /* objects of deleted images */
+    struct ngx_http_image_vault_health_s  *health;  /* NULL: nobody asked */
 } ngx_http_image_vault_worker_t;
 
 extern ngx_http_image_vault_worker_t  *ngx_http_image_vault_worker;
@@ -145,6 +150,7 @@ typedef struct {
     unsigned                id_known:1;
     unsigned                cors_known:1;
     unsigned                uploads:1;      /* it is an upload, or should be */
+    unsigned                retrieves:1;    /* GET or HEAD of an image */
     u_char                  id[NGX_IV_ID_LEN];
     ngx_str_t               id_text;        /* 24 lower-case digits */
     ngx_int_t               code;           /* NGX_OK or NGX_IV_* */
@@ -228,6 +234,10 @@ typedef enum {
 } ngx_http_image_vault_show_e;
 ngx_int_t ngx_http_image_vault_image(ngx_http_request_t *r,
     ngx_http_image_vault_show_e how);
+
+/* …_health.c, …_metrics.c: endpoints; return as content handlers do */
+ngx_int_t ngx_http_image_vault_health(ngx_http_request_t *r);
+ngx_int_t ngx_http_image_vault_metrics(ngx_http_request_t *r);
 
 /* …_error_page.c: image_vault_error */
 ngx_int_t ngx_http_image_vault_error_page(ngx_http_request_t *r);

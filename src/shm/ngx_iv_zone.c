@@ -1,8 +1,9 @@
 #include "shm/ngx_iv_zone.h"
+#include "shm/ngx_iv_zone_meter.h"
 
 
 #define NGX_IV_ZONE_MAGIC     0x6976617a
-#define NGX_IV_ZONE_LAYOUT    2
+#define NGX_IV_ZONE_LAYOUT    3
 #define NGX_IV_ZONE_PAGES     8
 #define NGX_IV_BREAKER_PAUSE  1000
 
@@ -14,12 +15,15 @@ typedef struct {
     size_t            size;
     ngx_atomic_t      breaker;      /* 0: closed, else when to try again */
     ngx_atomic_t      counts[NGX_IV_COUNT_LAST];
+    ngx_iv_zone_meter_t  meter;
 } ngx_iv_zone_shared_t;
 
 
 struct ngx_iv_zone_s {
     ngx_iv_zone_shared_t  *shared;
     ngx_slab_pool_t       *slab;
+    ngx_iv_zone_slot_t    *slot;    /* this worker's, or NULL */
+    ngx_iv_zone_slot_t     none;    /* for want of a slot */
 };
 
 
@@ -186,8 +190,31 @@ ngx_iv_zone_begin(ngx_shm_zone_t *shm_zone, ngx_iv_zone_t *zone)
 void
 ngx_iv_zone_add(ngx_iv_zone_t *zone, ngx_iv_count_e what, ngx_uint_t n)
 {
+    ngx_atomic_t  *flight;
+
     (void) ngx_atomic_fetch_add(&zone->shared->counts[what],
                                 (ngx_atomic_int_t) n);
+
+    /* every upload that begins ends as one of these */
+
+    flight = ngx_iv_zone_gauge(zone, NGX_IV_GAUGE_UPLOADS);
+
+    switch (what) {
+
+    case NGX_IV_COUNT_UPLOADS:
+        *flight += n;
+        break;
+
+    case NGX_IV_COUNT_UPLOADS_CREATED:
+    case NGX_IV_COUNT_UPLOADS_REFUSED:
+    case NGX_IV_COUNT_UPLOADS_FAILED:
+    case NGX_IV_COUNT_UPLOADS_REPEATED:
+        *flight -= n;
+        break;
+
+    default:
+        break;
+    }
 }
 
 
@@ -246,7 +273,71 @@ ngx_iv_zone_breaker_open(ngx_iv_zone_t *zone, int64_t now)
     } while (!ngx_atomic_cmp_set(breaker, at,
                  (ngx_atomic_uint_t) (now + NGX_IV_BREAKER_PAUSE) | 1));
 
+    if (at == 0) {
+        ngx_iv_zone_add(zone, NGX_IV_COUNT_BREAKER_OPENED, 1);
+    }
+
     return at == 0;
+}
+
+
+ngx_uint_t
+ngx_iv_zone_breaker_is_open(ngx_iv_zone_t *zone)
+{
+    return zone->shared->breaker != 0;
+}
+
+
+void
+ngx_iv_zone_time(ngx_iv_zone_t *zone, ngx_iv_time_e what, ngx_msec_t ms)
+{
+    ngx_iv_zone_meter_time(&zone->shared->meter, what, ms);
+}
+
+
+const ngx_iv_zone_times_t *
+ngx_iv_zone_times(ngx_iv_zone_t *zone, ngx_iv_time_e what)
+{
+    return &zone->shared->meter.times[what];
+}
+
+
+void
+ngx_iv_zone_join(ngx_iv_zone_t *zone)
+{
+    zone->slot = ngx_iv_zone_meter_join(&zone->shared->meter);
+}
+
+
+void
+ngx_iv_zone_leave(ngx_iv_zone_t *zone)
+{
+    if (zone->slot) {
+        zone->slot->pid = 0;
+        zone->slot = NULL;
+    }
+}
+
+
+ngx_atomic_t *
+ngx_iv_zone_gauge(ngx_iv_zone_t *zone, ngx_iv_gauge_e what)
+{
+    return zone->slot ? &zone->slot->gauges[what] : &zone->none.gauges[what];
+}
+
+
+ngx_uint_t
+ngx_iv_zone_gauge_sum(ngx_iv_zone_t *zone, ngx_iv_gauge_e what)
+{
+    return ngx_iv_zone_meter_sum(&zone->shared->meter, what);
+}
+
+
+void
+ngx_iv_zone_memory(ngx_iv_zone_t *zone, size_t *size, size_t *unused)
+{
+    *size = zone->shared->size;
+    *unused = zone->slab->pfree * ngx_pagesize;
 }
 
 

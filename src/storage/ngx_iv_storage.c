@@ -16,12 +16,13 @@ typedef struct {
     void                (*handler)(ngx_iv_storage_op_t *op);
     ngx_event_t           end;      /* posted: the exit is under way */
     ngx_msec_t            start;
+    ngx_iv_time_e         what;     /* for the histograms */
     unsigned              running:1;
     unsigned              begun:1;  /* the kind was asked */
 } ngx_iv_storage_running_t;
 
 
-static void ngx_iv_storage_start(ngx_iv_storage_op_t *op,
+static void ngx_iv_storage_start(ngx_iv_storage_op_t *op, ngx_iv_time_e what,
     void (*start)(ngx_iv_storage_op_t *op));
 static void ngx_iv_storage_stop(ngx_iv_storage_running_t *r);
 static void ngx_iv_storage_end(ngx_iv_storage_op_t *op);
@@ -90,21 +91,24 @@ ngx_iv_storage_op_create(ngx_iv_storage_t *st, ngx_pool_t *pool,
 void
 ngx_iv_storage_put(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_storage_start(op, op->storage->put);
+    ngx_iv_storage_start(op, NGX_IV_TIME_STORAGE_PUT,
+                         op->storage->put);
 }
 
 
 void
 ngx_iv_storage_head(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_storage_start(op, op->storage->head);
+    ngx_iv_storage_start(op, NGX_IV_TIME_STORAGE_HEAD,
+                         op->storage->head);
 }
 
 
 void
 ngx_iv_storage_delete(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_storage_start(op, op->storage->del);
+    ngx_iv_storage_start(op, NGX_IV_TIME_STORAGE_DELETE,
+                         op->storage->del);
 }
 
 
@@ -118,28 +122,32 @@ ngx_iv_storage_needs_parts(ngx_iv_storage_t *st)
 void
 ngx_iv_storage_multi_create(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_storage_start(op, op->storage->multi_create);
+    ngx_iv_storage_start(op, NGX_IV_TIME_STORAGE_MULTIPART,
+                         op->storage->multi_create);
 }
 
 
 void
 ngx_iv_storage_multi_part(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_storage_start(op, op->storage->multi_part);
+    ngx_iv_storage_start(op, NGX_IV_TIME_STORAGE_MULTIPART,
+                         op->storage->multi_part);
 }
 
 
 void
 ngx_iv_storage_multi_complete(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_storage_start(op, op->storage->multi_complete);
+    ngx_iv_storage_start(op, NGX_IV_TIME_STORAGE_MULTIPART,
+                         op->storage->multi_complete);
 }
 
 
 void
 ngx_iv_storage_multi_abort(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_storage_start(op, op->storage->multi_abort);
+    ngx_iv_storage_start(op, NGX_IV_TIME_STORAGE_MULTIPART,
+                         op->storage->multi_abort);
 }
 
 
@@ -153,14 +161,16 @@ ngx_iv_storage_is_direct(ngx_iv_storage_t *st)
 void
 ngx_iv_storage_get(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_storage_start(op, op->storage->get);
+    ngx_iv_storage_start(op, NGX_IV_TIME_STORAGE_GET,
+                         op->storage->get);
 }
 
 
 void
 ngx_iv_storage_copy(ngx_iv_storage_op_t *op)
 {
-    ngx_iv_storage_start(op, op->storage->copy);
+    ngx_iv_storage_start(op, NGX_IV_TIME_STORAGE_COPY,
+                         op->storage->copy);
 }
 
 
@@ -260,7 +270,7 @@ ngx_iv_storage_public_url(ngx_iv_storage_t *st, ngx_pool_t *pool,
 
 
 static void
-ngx_iv_storage_start(ngx_iv_storage_op_t *op,
+ngx_iv_storage_start(ngx_iv_storage_op_t *op, ngx_iv_time_e what,
     void (*start)(ngx_iv_storage_op_t *op))
 {
     ngx_iv_storage_t          *st;
@@ -280,12 +290,14 @@ ngx_iv_storage_start(ngx_iv_storage_op_t *op,
     op->handler = ngx_iv_storage_end;
 
     r->start = ngx_current_msec;
+    r->what = what;
     r->running = 1;
     r->begun = 0;
 
     op->again = 0;
 
     st->active++;
+    (*ngx_iv_zone_gauge(st->env->zone, NGX_IV_GAUGE_STORAGE))++;
 
     if (st->conf->max_active && st->active > st->conf->max_active) {
         ngx_log_error(NGX_LOG_WARN, op->log, 0,
@@ -298,7 +310,9 @@ ngx_iv_storage_start(ngx_iv_storage_op_t *op,
 
     r->begun = 1;
 
-    ngx_iv_zone_add(st->env->zone, NGX_IV_COUNT_STORAGE_REQUESTS, 1);
+    if (!op->probe) {
+        ngx_iv_zone_add(st->env->zone, NGX_IV_COUNT_STORAGE_REQUESTS, 1);
+    }
 
     start(op);
 }
@@ -311,6 +325,7 @@ ngx_iv_storage_stop(ngx_iv_storage_running_t *r)
     r->op.handler = r->handler;
     r->op.time = ngx_current_msec - r->start;
     r->op.storage->active--;
+    (*ngx_iv_zone_gauge(r->op.storage->env->zone, NGX_IV_GAUGE_STORAGE))--;
 }
 
 
@@ -323,7 +338,11 @@ ngx_iv_storage_end(ngx_iv_storage_op_t *op)
 
     ngx_iv_storage_stop(r);
 
-    if (r->begun && !op->again && op->code != NGX_OK
+    if (r->begun && !op->probe) {
+        ngx_iv_zone_time(op->storage->env->zone, r->what, op->time);
+    }
+
+    if (r->begun && !op->probe && !op->again && op->code != NGX_OK
         && op->code != NGX_IV_NOT_FOUND
         && op->code != NGX_IV_PRECONDITION_FAILED)
     {

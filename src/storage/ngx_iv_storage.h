@@ -110,6 +110,9 @@ struct ngx_iv_storage_op_s {
     ngx_uint_t      retries;
     ngx_msec_t      wait;           /* before the first try */
 
+    /* asks whether the storage lives: is not counted */
+    unsigned        probe:1;
+
     /*
      * local storages only: a put whose size is not known (-1) ends where the
      * source returns NGX_DONE.

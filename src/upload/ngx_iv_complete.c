@@ -296,6 +296,9 @@ ngx_iv_complete_count(ngx_iv_complete_t *c)
             ngx_iv_zone_add(zone, NGX_IV_COUNT_UPLOADS_CREATED, 1);
             ngx_iv_zone_add(zone, NGX_IV_COUNT_UPLOAD_BYTES,
                             (ngx_uint_t) c->document->size);
+
+        } else {
+            ngx_iv_zone_add(zone, NGX_IV_COUNT_UPLOADS_REPEATED, 1);
         }
 
         return;

@@ -43,6 +43,21 @@ ngx_iv_storage_s3_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st)
 }
 
 void
+ngx_iv_zone_time(ngx_iv_zone_t *zone, ngx_iv_time_e what, ngx_msec_t ms)
+{
+}
+
+
+ngx_atomic_t *
+ngx_iv_zone_gauge(ngx_iv_zone_t *zone, ngx_iv_gauge_e what)
+{
+    static ngx_atomic_t  none;
+
+    return &none;
+}
+
+
+void
 ngx_iv_zone_add(ngx_iv_zone_t *zone, ngx_iv_count_e what, ngx_uint_t n)
 {
 }

@@ -1,0 +1,322 @@
+/*
+ * image_vault_metrics: what the zone has counted, as Prometheus' text.  All
+ * labels are of fixed sets.
+ */
+
+#include "module/ngx_http_image_vault_module.h"
+
+
+/* more than all lines together take */
+#define NGX_HTTP_IMAGE_VAULT_METRICS_LEN  65536
+
+
+typedef struct {
+    const char       *name;
+    const char       *type;         /* NULL: a further line of the name above */
+    const char       *help;
+    const char       *label;        /* with its braces; empty: none */
+    ngx_iv_count_e    what;
+} ngx_http_image_vault_metric_t;
+
+
+typedef struct {
+    const char       *label;
+    ngx_uint_t        what;
+} ngx_http_image_vault_label_t;
+
+
+static u_char *ngx_http_image_vault_metrics_counters(u_char *p, u_char *last,
+    ngx_iv_zone_t *zone);
+static u_char *ngx_http_image_vault_metrics_gauges(u_char *p, u_char *last,
+    ngx_iv_zone_t *zone);
+static u_char *ngx_http_image_vault_metrics_times(u_char *p, u_char *last,
+    ngx_iv_zone_t *zone, const char *name, const char *help,
+    const ngx_http_image_vault_label_t *labels);
+
+
+static const ngx_http_image_vault_metric_t  ngx_http_image_vault_counters[] = {
+
+    { "uploads_total", "counter", "Images whose upload ended, by result.",
+      "{result=\"created\"}", NGX_IV_COUNT_UPLOADS_CREATED },
+    { "uploads_total", NULL, NULL,
+      "{result=\"refused\"}", NGX_IV_COUNT_UPLOADS_REFUSED },
+    { "uploads_total", NULL, NULL,
+      "{result=\"failed\"}", NGX_IV_COUNT_UPLOADS_FAILED },
+    { "uploads_total", NULL, NULL,
+      "{result=\"repeated\"}", NGX_IV_COUNT_UPLOADS_REPEATED },
+
+    { "upload_bytes_total", "counter", "Bytes of the images created.",
+      "", NGX_IV_COUNT_UPLOAD_BYTES },
+
+    { "retrievals_total", "counter", "Requests for one image, by result.",
+      "{result=\"redirect\"}", NGX_IV_COUNT_REDIRECTS },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"document\"}", NGX_IV_COUNT_RETRIEVALS_DOCUMENT },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"not_found\"}", NGX_IV_COUNT_RETRIEVALS_MISSED },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"refused\"}", NGX_IV_COUNT_RETRIEVALS_REFUSED },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"failed\"}", NGX_IV_COUNT_RETRIEVALS_FAILED },
+
+    { "metadata_answers_total", "counter",
+      "Answers made of documents: images, lists, usage, URLs on demand.",
+      "", NGX_IV_COUNT_READS },
+
+    { "denied_total", "counter", "Requests denied, by reason.",
+      "{reason=\"not_allowed\"}", NGX_IV_COUNT_DENIED },
+    { "denied_total", NULL, NULL,
+      "{reason=\"link\"}", NGX_IV_COUNT_DENIED_LINK },
+    { "denied_total", NULL, NULL,
+      "{reason=\"unauthenticated\"}", NGX_IV_COUNT_DENIED_UNKNOWN },
+    { "denied_total", NULL, NULL,
+      "{reason=\"forbidden\"}", NGX_IV_COUNT_DENIED_FORBIDDEN },
+    { "denied_total", NULL, NULL,
+      "{reason=\"blocked\"}", NGX_IV_COUNT_DENIED_BLOCKED },
+
+    { "quota_refusals_total", "counter",
+      "Reservations that a quota has refused.",
+      "", NGX_IV_COUNT_QUOTA_REFUSED },
+
+    { "database_requests_total", "counter",
+      "Calls to MongoDB, also those refused while it is down.",
+      "", NGX_IV_COUNT_METADATA_REQUESTS },
+    { "database_errors_total", "counter", "Calls to MongoDB that failed.",
+      "", NGX_IV_COUNT_METADATA_ERRORS },
+    { "database_breaker_opened_total", "counter",
+      "How often MongoDB was found to be out of reach.",
+      "", NGX_IV_COUNT_BREAKER_OPENED },
+
+    { "storage_requests_total", "counter", "Operations on storages.",
+      "", NGX_IV_COUNT_STORAGE_REQUESTS },
+    { "storage_errors_total", "counter",
+      "Operations on storages that failed, after all their tries.",
+      "", NGX_IV_COUNT_STORAGE_ERRORS },
+    { "storage_retries_total", "counter", "Further tries of operations.",
+      "", NGX_IV_COUNT_STORAGE_RETRIES },
+
+    { "overloaded_total", "counter",
+      "What was refused for a full queue or full buffers.",
+      "", NGX_IV_COUNT_OVERLOADED },
+
+    { "sweeps_total", "counter", "Sweeps this node has made.",
+      "", NGX_IV_COUNT_SWEEPS },
+    { "swept_uploads_total", "counter",
+      "Uploads that a sweep found broken off.", "", NGX_IV_COUNT_SWEPT },
+    { "swept_documents_total", "counter",
+      "Documents that a sweep has removed.",
+      "", NGX_IV_COUNT_SWEEP_DELETED },
+
+    { "audit_lost_total", "counter",
+      "Entries of the trail that could not be written.",
+      "", NGX_IV_COUNT_AUDIT_LOST },
+
+    { NULL, NULL, NULL, NULL, NGX_IV_COUNT_LAST }
+};
+
+
+static const ngx_http_image_vault_label_t  ngx_http_image_vault_database[] = {
+    { "read", NGX_IV_TIME_METADATA_READ },
+    { "write", NGX_IV_TIME_METADATA_WRITE },
+    { NULL, 0 }
+};
+
+
+static const ngx_http_image_vault_label_t  ngx_http_image_vault_storage[] = {
+    { "put", NGX_IV_TIME_STORAGE_PUT },
+    { "get", NGX_IV_TIME_STORAGE_GET },
+    { "head", NGX_IV_TIME_STORAGE_HEAD },
+    { "delete", NGX_IV_TIME_STORAGE_DELETE },
+    { "multipart", NGX_IV_TIME_STORAGE_MULTIPART },
+    { "copy", NGX_IV_TIME_STORAGE_COPY },
+    { NULL, 0 }
+};
+
+
+static const ngx_http_image_vault_label_t  ngx_http_image_vault_queues[] = {
+    { "read", NGX_IV_GAUGE_READ },
+    { "write", NGX_IV_GAUGE_WRITE },
+    { "hash", NGX_IV_GAUGE_HASH },
+    { NULL, 0 }
+};
+
+
+ngx_int_t
+ngx_http_image_vault_metrics(ngx_http_request_t *r)
+{
+    u_char         *p, *last;
+    ngx_int_t       rc;
+    ngx_buf_t      *b;
+    ngx_chain_t     out;
+    ngx_iv_zone_t  *zone;
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return ngx_http_image_vault_not_allowed(r, "GET, HEAD");
+    }
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    b = ngx_create_temp_buf(r->pool, NGX_HTTP_IMAGE_VAULT_METRICS_LEN);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    zone = ngx_http_image_vault_worker->conf->zone;
+    p = b->pos;
+    last = b->end;
+
+    p = ngx_http_image_vault_metrics_counters(p, last, zone);
+    p = ngx_http_image_vault_metrics_gauges(p, last, zone);
+    p = ngx_http_image_vault_metrics_times(p, last, zone,
+                             "database_request_duration_seconds",
+                             "How long calls to MongoDB took.",
+                             ngx_http_image_vault_database);
+    p = ngx_http_image_vault_metrics_times(p, last, zone,
+                             "storage_request_duration_seconds",
+                             "How long operations on storages took.",
+                             ngx_http_image_vault_storage);
+
+    b->last = p;
+    b->last_buf = (r == r->main) ? 1 : 0;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = b->last - b->pos;
+
+    ngx_str_set(&r->headers_out.content_type,
+                "text/plain; version=0.0.4; charset=utf-8");
+    r->headers_out.content_type_len = sizeof("text/plain") - 1;
+    r->headers_out.content_type_lowcase = NULL;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+static u_char *
+ngx_http_image_vault_metrics_counters(u_char *p, u_char *last,
+    ngx_iv_zone_t *zone)
+{
+    const ngx_http_image_vault_metric_t  *m;
+
+    for (m = ngx_http_image_vault_counters; m->name; m++) {
+
+        if (m->type) {
+            p = ngx_slprintf(p, last,
+                             "# HELP image_vault_%s %s\n"
+                             "# TYPE image_vault_%s %s\n",
+                             m->name, m->help, m->name, m->type);
+        }
+
+        p = ngx_slprintf(p, last, "image_vault_%s%s %ui\n", m->name, m->label,
+                         ngx_iv_zone_get(zone, m->what));
+    }
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_image_vault_metrics_gauges(u_char *p, u_char *last,
+    ngx_iv_zone_t *zone)
+{
+    size_t                               size, unused;
+    const ngx_http_image_vault_label_t  *q;
+
+    ngx_iv_zone_memory(zone, &size, &unused);
+
+    p = ngx_slprintf(p, last,
+            "# HELP image_vault_uploads_in_flight Images being uploaded.\n"
+            "# TYPE image_vault_uploads_in_flight gauge\n"
+            "image_vault_uploads_in_flight %ui\n"
+            "# HELP image_vault_storage_operations_in_flight Operations on "
+            "storages under way.\n"
+            "# TYPE image_vault_storage_operations_in_flight gauge\n"
+            "image_vault_storage_operations_in_flight %ui\n"
+            "# HELP image_vault_database_breaker_open 1: MongoDB is out of "
+            "reach, calls are refused.\n"
+            "# TYPE image_vault_database_breaker_open gauge\n"
+            "image_vault_database_breaker_open %ui\n"
+            "# HELP image_vault_zone_size_bytes Size of the shared memory "
+            "zone.\n"
+            "# TYPE image_vault_zone_size_bytes gauge\n"
+            "image_vault_zone_size_bytes %uz\n"
+            "# HELP image_vault_zone_free_bytes What is free of it, in whole "
+            "pages.\n"
+            "# TYPE image_vault_zone_free_bytes gauge\n"
+            "image_vault_zone_free_bytes %uz\n",
+            ngx_iv_zone_gauge_sum(zone, NGX_IV_GAUGE_UPLOADS),
+            ngx_iv_zone_gauge_sum(zone, NGX_IV_GAUGE_STORAGE),
+            ngx_iv_zone_breaker_is_open(zone), size, unused);
+
+    p = ngx_slprintf(p, last,
+            "# HELP image_vault_queue_length Thread jobs that wait or run.\n"
+            "# TYPE image_vault_queue_length gauge\n");
+
+    for (q = ngx_http_image_vault_queues; q->label; q++) {
+        p = ngx_slprintf(p, last,
+                         "image_vault_queue_length{queue=\"%s\"} %ui\n",
+                         q->label,
+                         ngx_iv_zone_gauge_sum(zone, q->what));
+    }
+
+    return p;
+}
+
+
+/* a bucket holds all that took no longer: the sum of those below it */
+
+static u_char *
+ngx_http_image_vault_metrics_times(u_char *p, u_char *last,
+    ngx_iv_zone_t *zone, const char *name, const char *help,
+    const ngx_http_image_vault_label_t *labels)
+{
+    ngx_uint_t                  i, n;
+    ngx_msec_t                  bound;
+    const ngx_iv_zone_times_t  *t;
+
+    p = ngx_slprintf(p, last,
+                     "# HELP image_vault_%s %s\n"
+                     "# TYPE image_vault_%s histogram\n", name, help, name);
+
+    for ( /* void */ ; labels->label; labels++) {
+        t = ngx_iv_zone_times(zone, labels->what);
+        n = 0;
+
+        for (i = 0; i < NGX_IV_ZONE_BUCKETS - 1; i++) {
+            bound = ngx_iv_zone_bounds[i];
+            n += t->buckets[i];
+
+            p = ngx_slprintf(p, last,
+                             "image_vault_%s_bucket{operation=\"%s\","
+                             "le=\"%M.%03M\"} %ui\n",
+                             name, labels->label, bound / 1000, bound % 1000,
+                             n);
+        }
+
+        n += t->buckets[NGX_IV_ZONE_BUCKETS - 1];
+
+        p = ngx_slprintf(p, last,
+                         "image_vault_%s_bucket{operation=\"%s\","
+                         "le=\"+Inf\"} %ui\n"
+                         "image_vault_%s_sum{operation=\"%s\"} %uA.%03uA\n"
+                         "image_vault_%s_count{operation=\"%s\"} %ui\n",
+                         name, labels->label, n,
+                         name, labels->label, t->sum / 1000, t->sum % 1000,
+                         name, labels->label, n);
+    }
+
+    return p;
+}
