@@ -101,7 +101,7 @@ is($m{'image_vault_uploads_total{result="created"}'}, 1, 'counters stay');
 
 SKIP: {
     my $tool = $ENV{TEST_PROMTOOL};
-    skip 'no promtool', 1 unless $tool && -x $tool;
+    skip 'no promtool: run util/setup-test', 1 unless $tool && -x $tool;
     my $text = temp_file(scrape()->{body});
     my $out = `$tool check metrics <$text 2>&1`;
     is($? . $out, '0', 'promtool has nothing to say');

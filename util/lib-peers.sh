@@ -34,7 +34,7 @@ iv_test_env() {
 
     settings=$(util/setup-test --env)
     eval "$settings"
-    export TEST_PYTHON TEST_OPENAPI TEST_PERL5 IV_CACHE
+    export TEST_PYTHON TEST_OPENAPI TEST_PROMTOOL TEST_PERL5 IV_CACHE
     export TEST_NGINX_BINARY=${TEST_NGINX_BINARY:-$(iv_nginx)}
     export TEST_MODULE=${TEST_MODULE:-$IV_MODULE}
     # answers of loopback servers never come by a proxy
