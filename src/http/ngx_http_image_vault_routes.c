@@ -317,6 +317,10 @@ ngx_http_image_vault_may_change(ngx_http_request_t *r,
                                           "a request from another site");
     }
 
+    /* nginx would call a change that was made a failed precondition */
+
+    r->disable_not_modified = 1;
+
     return NGX_DECLINED;
 }
 
