@@ -422,7 +422,8 @@ ngx_iv_cache_begin(ngx_iv_cache_t *cache, const u_char id[NGX_IV_ID_LEN],
     same = ngx_iv_high32(mark) == tag;
 
     /* a clock that was set back must not make anybody wait for long */
-    live = mark != 0 && left > 0 && (ngx_msec_t) left <= wait;
+    live = mark != 0 && left > 0
+           && (ngx_msec_t) left <= wait + NGX_IV_CACHE_SKEW;
 
     if (live && same) {
         return NGX_AGAIN;

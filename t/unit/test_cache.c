@@ -410,6 +410,11 @@ test_marks(void)
     EQ_INT(ngx_iv_cache_begin(&cache, id_of(1), NOW + 1001, 1000, &token),
            NGX_OK);
 
+    /* another worker's idea of the time is a little behind */
+
+    EQ_INT(ngx_iv_cache_begin(&cache, id_of(1), NOW + 900, 1000, &other),
+           NGX_AGAIN);
+
     /* a clock that steps back by an hour */
 
     EQ_INT(ngx_iv_cache_begin(&cache, id_of(1), NOW - 3600000, 1000, &other),
