@@ -23,7 +23,12 @@ my %conf = (
               . "image_vault_owner \$arg_as;\nimage_vault_admin \$arg_admin;\n"
               . "image_vault_key delete/\$image_vault_filename;\n",
     server => 'location /api { image_vault_api s3; image_vault_quota 10m; } '
-              . 'location /plain { image_vault_api s3; }',
+              . 'location /plain { image_vault_api s3; } '
+              . 'location /mirrored { mirror /mirror; proxy_pass '
+              . 'http://127.0.0.1:$server_port/empty; } '
+              . 'location /empty { return 200; } '
+              . 'location = /mirror { internal; '
+              . 'rewrite ^ /api/$arg_id$arg_more last; } ',
 );
 my $n = ImageVault::Nginx->new(name => 'one', %conf)->start;
 my $m = ImageVault::Nginx->new(name => 'two', %conf)->start;
@@ -275,6 +280,28 @@ subtest 'a client that does not wait' => sub {
        'all or nothing');
     is(used('gone'), find_image($id)->{status} eq 'ready' ? 10_000 : 0,
        'and used fits');
+};
+
+# a mirror has the method of the request that it copies
+subtest 'subrequests' => sub {
+    my $id = put('alice');
+    my $seen = 0;
+    for (['DELETE', ''], ['POST', '/delete'], ['POST', '/complete'],
+         ['PATCH', '', '{"originalName":"other.png"}'])
+    {
+        my ($method, $more, $body) = @$_;
+        my $r = curl('-X', $method, $body ? ('-H',
+                     'Content-Type: application/json', '-d', $body) : (),
+                     $n->url("/mirrored?as=alice&id=$id&more=$more"));
+        is($r->{status}, 200, "$method $more");
+        $seen++;
+        ok((wait_for { (() = $n->error_log =~ /a change by a subrequest/g)
+                       >= $seen } 5), 'refused');
+    }
+    my $got = find_image($id);
+    is($got->{status}, 'ready', 'still there');
+    isnt($got->{originalName}, 'other.png', 'as it was');
+    is(del($id, 'alice')->{status}, 200, 'by itself it is let through');
 };
 
 $_->done for $n, $m;

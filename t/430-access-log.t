@@ -139,7 +139,7 @@ subtest 'what clients may send' => sub {
     $get->('/api/%ff%22%5c%0a');
     logged('escaped ones', path => '/api/%ff%22%5c%0a', status => 404);
     $get->('/api/"\\</script>');
-    logged('quotes', path => '/api/"\\</script>', status => 404);
+    logged('quotes', path => '/api/"\\</script>', status => 401);
     $get->("/api/x?\xff=secret");
     logged('bytes in a query', path => '/api/x');
     $get->('/api/x', "User-Agent: \xc3\x28\"\\\t\r\n");

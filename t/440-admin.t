@@ -590,5 +590,25 @@ subtest 'statistics of many types' => sub {
 };
 
 
+# they have no tags to compare: what is done is not told to have failed
+subtest 'conditional requests' => sub {
+    my $id = new_id();
+    insert_images(image_doc(id => $id));
+    my @conditions = ('If-Match: "other"', 'If-None-Match: *',
+                      'If-Unmodified-Since: Thu, 01 Jan 2015 00:00:00 GMT');
+    for my $c (@conditions) {
+        is(to('POST', "/api/admin/images/$id/moderate", $root, $_, '-H', $c)
+               ->{status}, 200, "$_->{action}, $c")
+            for { action => 'block', reason => 'abuse' },
+                { action => 'unblock' };
+        is(to('PATCH', '/api/admin/users/cond', $root,
+              { storageQuota => { limit => 1000 } }, '-H', $c)->{status}, 200,
+           "a user, $c");
+        is(to('POST', '/api/presigned-url', $alice, { imageId => $id },
+              '-H', $c)->{status}, 200, "a URL, $c");
+    }
+};
+
+
 $_->done for $n, $off;
 done_testing();

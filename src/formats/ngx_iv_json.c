@@ -21,6 +21,7 @@
 static u_char *ngx_iv_json_room(ngx_iv_json_t *j, size_t n);
 static u_char *ngx_iv_json_value(ngx_iv_json_t *j, const char *key, size_t n);
 static void ngx_iv_json_text(ngx_iv_json_t *j, const u_char *p, size_t n);
+static size_t ngx_iv_json_plain(const u_char *p, const u_char *last);
 static u_char *ngx_iv_json_char(u_char *dst, const u_char *p, size_t n,
     u_char prev);
 static void ngx_iv_json_open(ngx_iv_json_t *j, const char *key, u_char ch);
@@ -243,6 +244,19 @@ ngx_iv_json_text(ngx_iv_json_t *j, const u_char *p, size_t n)
 
     for (last = n ? p + n : p; p < last; p += len) {
 
+        len = ngx_iv_json_plain(p, last);
+
+        if (len) {
+            dst = ngx_iv_json_room(j, len);
+            if (dst == NULL) {
+                return;
+            }
+
+            j->pos = ngx_cpymem(dst, p, len);
+            prev = p[len - 1];
+            continue;
+        }
+
         dst = ngx_iv_json_room(j, NGX_IV_JSON_CHAR + 1);
         if (dst == NULL) {
             return;
@@ -268,6 +282,34 @@ ngx_iv_json_text(ngx_iv_json_t *j, const u_char *p, size_t n)
 
     *dst = '"';
     j->pos++;
+}
+
+
+/* most text is: bytes that are written as they are, whatever stands before */
+
+static size_t
+ngx_iv_json_plain(const u_char *p, const u_char *last)
+{
+    const u_char  *s;
+
+    static const uint32_t  plain[] = {
+        0x00000000,     /* control characters */
+        0xffff7ffb,     /* but " and / */
+        0xefffffff,     /* but \ */
+        0x7fffffff,     /* but DEL */
+        0x00000000,     /* more than one byte */
+        0x00000000,
+        0x00000000,
+        0x00000000
+    };
+
+    for (s = p; s < last; s++) {
+        if (!(plain[*s >> 5] >> (*s & 0x1f) & 1)) {
+            break;
+        }
+    }
+
+    return s - p;
 }
 
 

@@ -691,7 +691,7 @@ ngx_http_image_vault_bulk_delete_one(ngx_http_image_vault_bulk_item_t *item)
     item->asked = 1;
 
     ngx_iv_metadata_delete(op, item->id, ctx->admin ? &anybody : &ctx->owner,
-                           "deleted");
+                           0, "deleted");
 
     return NGX_OK;
 }

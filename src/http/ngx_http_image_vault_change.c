@@ -477,6 +477,7 @@ ngx_http_image_vault_delete_found(ngx_http_request_t *r,
     trail->entry.owner = ctx->document->owner;
 
     rc = NGX_OK;
+    version = 0;
 
     if (!ngx_http_image_vault_owns(ctx, ctx->document)) {
         rc = ngx_http_image_vault_state(ctx, ctx->document);
@@ -509,7 +510,7 @@ ngx_http_image_vault_delete_found(ngx_http_request_t *r,
     }
 
     ngx_iv_metadata_delete(op, ctx->id, ctx->admin ? &anybody : &ctx->owner,
-                           "deleted");
+                           version, "deleted");
 
     return NGX_DONE;
 }

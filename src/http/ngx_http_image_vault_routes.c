@@ -301,12 +301,25 @@ ngx_http_image_vault_may_change(ngx_http_request_t *r,
                                           "no owner");
     }
 
-    if (!(r->method & NGX_HTTP_IMAGE_VAULT_READ)
-        && ngx_http_image_vault_same_site(r) != NGX_OK)
-    {
+    if (r->method & NGX_HTTP_IMAGE_VAULT_READ) {
+        return NGX_DECLINED;
+    }
+
+    /* as a mirror or a script makes one, with the method of its main request */
+
+    if (r != r->main) {
+        return ngx_http_image_vault_error(r, NGX_IV_FORBIDDEN,
+                                          "a change by a subrequest");
+    }
+
+    if (ngx_http_image_vault_same_site(r) != NGX_OK) {
         return ngx_http_image_vault_error(r, NGX_IV_FORBIDDEN,
                                           "a request from another site");
     }
+
+    /* nginx would call a change that was made a failed precondition */
+
+    r->disable_not_modified = 1;
 
     return NGX_DECLINED;
 }

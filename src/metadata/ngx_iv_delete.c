@@ -19,6 +19,7 @@ typedef struct {
     const u_char           *id;
     const char             *why;
     ngx_uint_t              expired;    /* only if it still is */
+    int64_t                 version;    /* updatedAt; 0: whatever it is */
     ngx_iv_metadata_ref_t  *ref;        /* to be filled */
 
     ngx_iv_document_t       document;
@@ -29,6 +30,7 @@ typedef struct {
     ngx_uint_t              marked;     /* a delete was carried out, by … */
     ngx_uint_t              cancelled;  /* the sweep has taken the note back */
     bson_oid_t              mark;       /* … that note */
+    ngx_uint_t              missed;     /* a mark that matched nothing */
 } ngx_iv_delete_t;
 
 
@@ -44,6 +46,8 @@ static ngx_int_t ngx_iv_delete_owner(ngx_iv_mongo_ctx_t *ctx,
     ngx_iv_delete_t *del);
 static void ngx_iv_delete_marks(ngx_iv_delete_t *del, const bson_t *found);
 static ngx_int_t ngx_iv_delete_note(ngx_iv_mongo_ctx_t *ctx,
+    ngx_iv_delete_t *del);
+static ngx_int_t ngx_iv_delete_changed(ngx_iv_mongo_ctx_t *ctx,
     ngx_iv_delete_t *del);
 static int64_t ngx_iv_delete_mark(ngx_iv_mongo_ctx_t *ctx,
     ngx_iv_delete_t *del);
@@ -69,6 +73,7 @@ ngx_iv_mongo_delete(ngx_iv_mongo_ctx_t *ctx)
 
     del.id = call->id;
     del.why = (char *) call->why;
+    del.version = call->version;
     del.ref = call->refs;
 
     rc = ngx_iv_delete_image(ctx, &del);
@@ -207,6 +212,12 @@ ngx_iv_delete_try(ngx_iv_mongo_ctx_t *ctx, ngx_iv_delete_t *del)
         return NGX_DECLINED;
     }
 
+    if (del->missed && del->version
+        && del->version != del->document.updated_at)
+    {
+        return ngx_iv_delete_changed(ctx, del);
+    }
+
     if (ngx_iv_delete_note(ctx, del) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -221,6 +232,7 @@ ngx_iv_delete_try(ngx_iv_mongo_ctx_t *ctx, ngx_iv_delete_t *del)
      * at again; the note is left to the sweep */
 
     if (n == 0) {
+        del->missed = 1;
         return del->expired ? NGX_DECLINED : NGX_AGAIN;
     }
 
@@ -402,6 +414,27 @@ ngx_iv_delete_note(ngx_iv_mongo_ctx_t *ctx, ngx_iv_delete_t *del)
 }
 
 
+/*
+ * It is another version by now, and stays.  Another delete may share the note
+ * and must learn that it is gone.  The answer is known: what fails here is told
+ * in the log, and the sweep does it.
+ */
+
+static ngx_int_t
+ngx_iv_delete_changed(ngx_iv_mongo_ctx_t *ctx, ngx_iv_delete_t *del)
+{
+    if (del->noted) {
+        (void) ngx_iv_mongo_intent_cancel(ctx, ctx->collection, &del->owner,
+                                          del->id, &del->intent);
+    }
+
+    ctx->call->code = NGX_IV_PRECONDITION_FAILED;
+    ctx->call->unknown = 0;
+
+    return NGX_ERROR;
+}
+
+
 bson_t *
 ngx_iv_mongo_deletable(const u_char id[NGX_IV_ID_LEN])
 {
@@ -449,6 +482,10 @@ ngx_iv_delete_mark(ngx_iv_mongo_ctx_t *ctx, ngx_iv_delete_t *del)
                     "$expr", "{", "$lte", "[",
                         BCON_UTF8("$access.expiresAt"), BCON_UTF8("$$NOW"),
                     "]", "}");
+    }
+
+    if (del->version) {
+        (void) bson_append_date_time(filter, "updatedAt", -1, del->version);
     }
 
     update = BCON_NEW("$currentDate", "{",

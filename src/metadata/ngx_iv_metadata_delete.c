@@ -9,7 +9,8 @@
 
 void
 ngx_iv_metadata_delete(ngx_iv_metadata_op_t *op,
-    const u_char id[NGX_IV_ID_LEN], const ngx_str_t *owner, const char *why)
+    const u_char id[NGX_IV_ID_LEN], const ngx_str_t *owner, int64_t version,
+    const char *why)
 {
     ngx_iv_mongo_call_t  *call;
 
@@ -19,6 +20,7 @@ ngx_iv_metadata_delete(ngx_iv_metadata_op_t *op,
     }
 
     ngx_memcpy(call->id, id, NGX_IV_ID_LEN);
+    call->version = version;
     (void) ngx_cpystrn(call->why, (u_char *) why, NGX_IV_MONGO_WHY_LEN);
 
     if (ngx_iv_document_copy_str(call->pool, &call->owner, owner) != NGX_OK) {

@@ -14,14 +14,17 @@
 /*
  * Any state but error -> error with deletedAt; the image's size is given back
  * to its owner, exactly once.  owner: whose image it must be; empty: anybody's
- * (an admin).  why: kept in the document.
+ * (an admin).  why: kept in the document.  version: updatedAt that it must
+ * have; 0: whatever it is.
  * NGX_OK with refs[0]: key, storage, upload_id … of the object, which the
  * caller deletes now and then notes by ngx_iv_metadata_object_deleted(); what
  * it leaves undone the sweep does.  NGX_IV_NOT_FOUND: there is none, it is
- * another owner's, or it is deleted already.  May be repeated if `unknown`.
+ * another owner's, or it is deleted already.  NGX_IV_PRECONDITION_FAILED: it is
+ * another version.  May be repeated if `unknown`.
  */
 void ngx_iv_metadata_delete(ngx_iv_metadata_op_t *op,
-    const u_char id[NGX_IV_ID_LEN], const ngx_str_t *owner, const char *why);
+    const u_char id[NGX_IV_ID_LEN], const ngx_str_t *owner, int64_t version,
+    const char *why);
 
 /* the sweep's: the same for at most `limit` images whose access.expiresAt has
  * passed by the server's clock; refs, count: those that went.  Call it again

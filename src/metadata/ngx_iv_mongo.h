@@ -83,6 +83,8 @@ typedef struct {
     ngx_str_t               owner;      /* quota, requests; delete: whose it
                                            must be, empty: anybody's */
     ngx_str_t               key;        /* requests */
+    int64_t                 version;    /* delete: updatedAt it must have; 0:
+                                           whatever it is */
     int64_t                 already;
     int64_t                 size;
     ngx_iv_quota_t          quota;

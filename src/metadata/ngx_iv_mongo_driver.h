@@ -140,6 +140,11 @@ ngx_int_t ngx_iv_mongo_intent_note(ngx_iv_mongo_ctx_t *ctx,
 int64_t ngx_iv_mongo_intent_drop(ngx_iv_mongo_ctx_t *ctx,
     const bson_value_t *owner, const u_char id[NGX_IV_ID_LEN],
     const bson_oid_t *intent, ngx_uint_t give);
+/* takes that very note back while its image is there, which is told first.
+ * Documents changed, or NGX_ERROR */
+int64_t ngx_iv_mongo_intent_cancel(ngx_iv_mongo_ctx_t *ctx,
+    mongoc_collection_t *images, const bson_value_t *owner,
+    const u_char id[NGX_IV_ID_LEN], const bson_oid_t *intent);
 /* of the call's image, which is deleted: carries out its delete's note, drops
  * those of others.  Documents changed or NGX_ERROR */
 int64_t ngx_iv_mongo_intent_release(ngx_iv_mongo_ctx_t *ctx);

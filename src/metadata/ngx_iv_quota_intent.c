@@ -15,7 +15,8 @@
  * there after a while was left by a crash, or its delete hangs: before the
  * sweep drops it, the image is told (deletion.cancelled), and the mark's filter
  * finds that, however late it comes.  Otherwise such a mark would find its note
- * gone, and nothing would be given back.
+ * gone, and nothing would be given back.  A delete that must not be, since the
+ * image has changed, takes its note back in the same way.
  *
  * An owner whose document has no `used` is not counted, and nothing is noted:
  * when it is made, it is the sum of the images that are there then.  What that
@@ -39,7 +40,7 @@ static ngx_int_t ngx_iv_intent_marked(ngx_iv_mongo_ctx_t *ctx,
     ngx_uint_t *deletable);
 static int64_t ngx_iv_intent_drop_others(ngx_iv_mongo_ctx_t *ctx,
     const bson_value_t *owner, const u_char *id, const bson_oid_t *intent);
-static int64_t ngx_iv_intent_cancel(ngx_iv_mongo_ctx_t *ctx,
+static int64_t ngx_iv_intent_tell(ngx_iv_mongo_ctx_t *ctx,
     mongoc_collection_t *images, const u_char *id, const bson_oid_t *intent);
 
 
@@ -350,7 +351,7 @@ ngx_iv_mongo_intent_sweep(ngx_iv_mongo_ctx_t *ctx,
     mongoc_collection_t *images, const bson_value_t *owner,
     const u_char id[NGX_IV_ID_LEN], const bson_iter_t *entry)
 {
-    int64_t      at, n;
+    int64_t      at;
     ngx_int_t    rc;
     bson_oid_t   intent, marked;
     ngx_uint_t   deletable;
@@ -393,18 +394,29 @@ ngx_iv_mongo_intent_sweep(ngx_iv_mongo_ctx_t *ctx,
         return 0;
     }
 
-    n = ngx_iv_intent_cancel(ctx, images, id, &intent);
+    return ngx_iv_mongo_intent_cancel(ctx, images, owner, id, &intent);
+}
+
+
+int64_t
+ngx_iv_mongo_intent_cancel(ngx_iv_mongo_ctx_t *ctx,
+    mongoc_collection_t *images, const bson_value_t *owner,
+    const u_char id[NGX_IV_ID_LEN], const bson_oid_t *intent)
+{
+    int64_t  n;
+
+    n = ngx_iv_intent_tell(ctx, images, id, intent);
 
     if (n <= 0) {
         return n;
     }
 
-    return ngx_iv_mongo_intent_drop(ctx, owner, id, &intent, 0);
+    return ngx_iv_mongo_intent_drop(ctx, owner, id, intent, 0);
 }
 
 
 static int64_t
-ngx_iv_intent_cancel(ngx_iv_mongo_ctx_t *ctx, mongoc_collection_t *images,
+ngx_iv_intent_tell(ngx_iv_mongo_ctx_t *ctx, mongoc_collection_t *images,
     const u_char *id, const bson_oid_t *intent)
 {
     bool           ok;

@@ -3,8 +3,10 @@
 
 
 #define NGX_IV_ZONE_MAGIC     0x6976617a
-#define NGX_IV_ZONE_LAYOUT    3
+#define NGX_IV_ZONE_LAYOUT    4
 #define NGX_IV_ZONE_PAGES     8
+#define NGX_IV_ZONE_SPARE     2
+#define NGX_IV_ZONE_SPARE_MAX 64
 #define NGX_IV_BREAKER_PAUSE  1000
 
 
@@ -13,6 +15,7 @@ typedef struct {
     uint32_t          magic;
     uint32_t          layout;
     size_t            size;
+    void             *cache;        /* what ngx_iv_cache_init() laid out */
     ngx_atomic_t      breaker;      /* 0: closed, else when to try again */
     ngx_atomic_t      counts[NGX_IV_COUNT_LAST];
     ngx_iv_zone_meter_t  meter;
@@ -22,18 +25,21 @@ typedef struct {
 struct ngx_iv_zone_s {
     ngx_iv_zone_shared_t  *shared;
     ngx_slab_pool_t       *slab;
+    ngx_iv_cache_t         cache;
     ngx_iv_zone_slot_t    *slot;    /* this worker's, or NULL */
     ngx_iv_zone_slot_t     none;    /* for want of a slot */
 };
 
 
-static void ngx_iv_zone_notice_size(ngx_conf_t *cf, ngx_str_t *name,
-    size_t size, void *tag);
+static void ngx_iv_zone_compare(ngx_conf_t *cf, ngx_shm_zone_t *shm_zone);
+static ngx_uint_t ngx_iv_zone_fits(ngx_conf_t *cf, ngx_shm_zone_t *shm_zone,
+    ngx_shm_zone_t *old);
 static ngx_int_t ngx_iv_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static ngx_uint_t ngx_iv_zone_matches(ngx_shm_zone_t *shm_zone,
     ngx_iv_zone_shared_t *shared);
 static ngx_int_t ngx_iv_zone_begin(ngx_shm_zone_t *shm_zone,
     ngx_iv_zone_t *zone);
+static void *ngx_iv_zone_begin_cache(ngx_slab_pool_t *slab);
 
 
 ngx_iv_zone_t *
@@ -69,24 +75,30 @@ ngx_iv_zone_create(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
     shm_zone->init = ngx_iv_zone_init;
     shm_zone->data = zone;
 
-    ngx_iv_zone_notice_size(cf, name, size, tag);
+    ngx_iv_zone_compare(cf, shm_zone);
 
     return zone;
 }
 
 
-/* nginx itself gives fresh memory to a zone whose size changed: only say so */
+/*
+ * nginx itself gives fresh memory to a zone whose size or module changed: only
+ * say so.  The same for another layout: old workers still use the old memory.
+ */
 
 static void
-ngx_iv_zone_notice_size(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
+ngx_iv_zone_compare(ngx_conf_t *cf, ngx_shm_zone_t *shm_zone)
 {
     ngx_uint_t        i;
+    ngx_str_t        *name;
     ngx_shm_zone_t   *old;
     ngx_list_part_t  *part;
 
     if (cf->cycle->old_cycle == NULL) {
         return;
     }
+
+    name = &shm_zone->shm.name;
 
     for (part = &cf->cycle->old_cycle->shared_memory.part;
          part;
@@ -96,19 +108,45 @@ ngx_iv_zone_notice_size(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
 
         for (i = 0; i < part->nelts; i++) {
 
-            if (old[i].tag == tag
-                && old[i].shm.size != size
-                && old[i].shm.name.len == name->len
+            if (old[i].shm.name.len == name->len
                 && ngx_memcmp(old[i].shm.name.data, name->data, name->len)
                    == 0)
             {
-                ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
-                              "zone \"%V\" begins anew: its size changed from "
-                              "%uz to %uz", name, old[i].shm.size, size);
+                if (!ngx_iv_zone_fits(cf, shm_zone, &old[i])) {
+                    shm_zone->noreuse = 1;
+                }
+
                 return;
             }
         }
     }
+}
+
+
+static ngx_uint_t
+ngx_iv_zone_fits(ngx_conf_t *cf, ngx_shm_zone_t *shm_zone,
+    ngx_shm_zone_t *old)
+{
+    if (old->shm.size != shm_zone->shm.size) {
+        ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                      "zone \"%V\" begins anew: its size changed from "
+                      "%uz to %uz", &shm_zone->shm.name, old->shm.size,
+                      shm_zone->shm.size);
+        return 0;
+    }
+
+    if (old->tag != shm_zone->tag
+        || old->shm.addr == NULL
+        || !ngx_iv_zone_matches(shm_zone,
+                                ((ngx_slab_pool_t *) old->shm.addr)->data))
+    {
+        ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                      "zone \"%V\" begins anew: its layout changed",
+                      &shm_zone->shm.name);
+        return 0;
+    }
+
+    return 1;
 }
 
 
@@ -133,6 +171,7 @@ ngx_iv_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     if (ngx_iv_zone_matches(shm_zone, zone->shared)) {
+        ngx_iv_cache_attach(&zone->cache, zone->shared->cache);
         return NGX_OK;
     }
 
@@ -183,7 +222,67 @@ ngx_iv_zone_begin(ngx_shm_zone_t *shm_zone, ngx_iv_zone_t *zone)
     zone->slab->data = shared;
     zone->slab->log_ctx = ctx;
 
+    shared->cache = ngx_iv_zone_begin_cache(zone->slab);
+
+    if (shared->cache == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "zone \"%V\" has no room for its cache",
+                      &shm_zone->shm.name);
+        return NGX_ERROR;
+    }
+
+    ngx_iv_cache_attach(&zone->cache, shared->cache);
+
     return NGX_OK;
+}
+
+
+/* the cache takes what the rest leaves, in one piece, but for some pages */
+
+static void *
+ngx_iv_zone_begin_cache(ngx_slab_pool_t *slab)
+{
+    void        *memory;
+    ngx_uint_t   pages, spare, log_nomem;
+
+    pages = slab->pfree;
+
+    spare = ngx_min(pages / 16, NGX_IV_ZONE_SPARE_MAX);
+    spare = ngx_max(spare, NGX_IV_ZONE_SPARE);
+
+    if (pages <= spare) {
+        return NULL;
+    }
+
+    log_nomem = slab->log_nomem;
+    slab->log_nomem = 0;
+
+    memory = NULL;
+
+    for (pages -= spare; pages; pages--) {
+        memory = ngx_slab_alloc(slab, pages * ngx_pagesize);
+
+        if (memory) {
+            break;
+        }
+    }
+
+    slab->log_nomem = log_nomem;
+
+    if (memory == NULL
+        || ngx_iv_cache_init(memory, pages * ngx_pagesize) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return memory;
+}
+
+
+ngx_iv_cache_t *
+ngx_iv_zone_cache(ngx_iv_zone_t *zone)
+{
+    return &zone->cache;
 }
 
 

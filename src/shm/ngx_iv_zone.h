@@ -1,7 +1,7 @@
 /*
  * The shared memory zone of all workers: counters, the database's breaker, and
- * (with a later issue) the ownership cache.  It starts with a layout version
- * and its size; on a mismatch it begins anew, with a notice.
+ * the ownership cache (ngx_iv_cache.h), which takes most of it.  It starts with
+ * a layout version and its size; on a mismatch it begins anew, with a notice.
  * It survives a reload, but not a change of its size.
  */
 
@@ -10,6 +10,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "shm/ngx_iv_cache.h"
 
 
 typedef enum {
@@ -92,6 +93,10 @@ typedef struct ngx_iv_zone_s  ngx_iv_zone_t;
  * log.  Smallest size: 8 pages. */
 ngx_iv_zone_t *ngx_iv_zone_create(ngx_conf_t *cf, ngx_str_t *name, size_t size,
     void *tag);
+
+/* to be used once the zone's memory is there: in workers, after their
+ * ngx_iv_cache_worker() in init_process */
+ngx_iv_cache_t *ngx_iv_zone_cache(ngx_iv_zone_t *zone);
 
 void ngx_iv_zone_add(ngx_iv_zone_t *zone, ngx_iv_count_e what, ngx_uint_t n);
 ngx_uint_t ngx_iv_zone_get(ngx_iv_zone_t *zone, ngx_iv_count_e what);

@@ -40,6 +40,7 @@ static ngx_str_t  ann = ngx_string("ann");
 static ngx_str_t  ben = ngx_string("ben");
 static ngx_str_t  cleo = ngx_string("cleo");
 static ngx_str_t  dora = ngx_string("dora");
+static ngx_str_t  eve = ngx_string("eve");
 static ngx_str_t  nobody = ngx_null_string;
 
 
@@ -312,6 +313,72 @@ test_delete(void)
 }
 
 
+static int64_t
+version(ngx_str_t owner, int id)
+{
+    ngx_iv_mongo_call_t  call;
+
+    begin(&call, NGX_IV_MONGO_GET, owner, id);
+    EQ_INT(run(&call), NGX_OK);
+
+    return call.document.updated_at;
+}
+
+
+/* only as it was seen: what has changed since stays, and so do its bytes */
+
+static void
+test_version(void)
+{
+    int64_t              seen;
+    ngx_iv_mongo_call_t  call;
+
+    make(eve, 40, 10, 1, 0);
+    seen = version(eve, 40);
+
+    begin(&call, NGX_IV_MONGO_DELETE, eve, 40);
+    call.version = seen - 1;
+    EQ_INT(run(&call), NGX_IV_PRECONDITION_FAILED);
+    EQ_INT(call.nrefs, 0);
+    EQ_INT(call.unknown, 0);
+    EQ_INT(version(eve, 40), seen);
+    EQ_INT(used(eve, 10), 1);
+    EQ_INT(count("images", BCON_NEW("userId", BCON_UTF8("eve"),
+                                    "status", BCON_UTF8("ready"),
+                                    "deletion.cancelled.0", "{", "$exists",
+                                    BCON_BOOL(true), "}")), 1);
+
+    begin(&call, NGX_IV_MONGO_DELETE, ben, 40);
+    call.version = seen - 1;
+    EQ_INT(run(&call), NGX_IV_NOT_FOUND);
+
+    begin(&call, NGX_IV_MONGO_DELETE, eve, 40);
+    call.version = seen;
+    EQ_INT(run(&call), NGX_OK);
+    EQ_INT(call.nrefs, 1);
+    EQ_INT(used(eve, 0), 1);
+
+    /* one that is gone has no version */
+
+    begin(&call, NGX_IV_MONGO_DELETE, eve, 40);
+    call.version = seen;
+    EQ_INT(run(&call), NGX_IV_NOT_FOUND);
+
+    /* one that is on its way has one, and no note */
+
+    begin(&call, NGX_IV_MONGO_INSERT, eve, 41);
+    describe(&call.document, eve, &call, 7);
+    EQ_INT(run(&call), NGX_OK);
+
+    begin(&call, NGX_IV_MONGO_DELETE, eve, 41);
+    call.version = 1;
+    EQ_INT(run(&call), NGX_IV_PRECONDITION_FAILED);
+    call.version = version(eve, 41);
+    EQ_INT(run(&call), NGX_OK);
+    EQ_INT(used(eve, 0), 1);
+}
+
+
 /* whose bytes are not counted is not touched */
 
 static void
@@ -579,6 +646,7 @@ main(void)
         RUN(test_before_settlement);
         RUN(test_crashes);
         RUN(test_expired);
+        RUN(test_version);
         RUN(test_side_by_side);
         drop_database();
         ngx_iv_mongo_destroy(mongo);
