@@ -83,13 +83,13 @@ ngx_iv_metadata_destroy(ngx_iv_metadata_t *md)
 
     ngx_iv_audit_exit(md);
 
-    /* a worker that is told to go at once may leave calls in its threads */
+    /* a worker that is told to go at once leaves the results of calls behind;
+     * the calls themselves are over, nginx has ended its threads before */
 
-    if (md->active) {
-        return;
+    if (md->active == 0) {
+        ngx_iv_metadata_release_lease(md);
     }
 
-    ngx_iv_metadata_release_lease(md);
     ngx_iv_mongo_destroy(md->mongo);
     md->mongo = NULL;
 }

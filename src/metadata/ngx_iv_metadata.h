@@ -118,7 +118,7 @@ typedef struct ngx_iv_metadata_op_s  ngx_iv_metadata_op_t;
 ngx_iv_metadata_t *ngx_iv_metadata_create(ngx_cycle_t *cycle,
     const ngx_iv_metadata_conf_t *conf, ngx_iv_zone_t *zone,
     ngx_iv_queue_t *read, ngx_iv_queue_t *write);
-/* in exit_process, when no job is under way */
+/* in exit_process, when no thread works any more */
 void ngx_iv_metadata_destroy(ngx_iv_metadata_t *md);
 
 

@@ -15,6 +15,7 @@ struct ngx_iv_mongo_s {
     mongoc_uri_t           *uri;
     mongoc_client_pool_t   *clients;    /* made by the first call */
     pthread_mutex_t         lock;
+    ngx_uint_t              calls;      /* with a client of the pool */
     char                   *database;
     ngx_msec_t              timeout;
     ngx_uint_t              quota;
@@ -255,9 +256,25 @@ ngx_iv_mongo_create(const ngx_iv_metadata_conf_t *conf, ngx_log_t *log,
 }
 
 
+/*
+ * The driver's monitors are threads of its own.  They must end here: nginx
+ * unloads the module next, and the driver with it.
+ */
+
 void
 ngx_iv_mongo_destroy(ngx_iv_mongo_t *mongo)
 {
+    ngx_uint_t  calls;
+
+    (void) pthread_mutex_lock(&mongo->lock);
+    calls = mongo->calls;
+    (void) pthread_mutex_unlock(&mongo->lock);
+
+    if (calls) {
+        /* nginx could not end a pool of threads whose queue is full */
+        return;
+    }
+
     if (mongo->clients) {
         mongoc_client_pool_destroy(mongo->clients);
     }
@@ -434,6 +451,10 @@ ngx_iv_mongo_run(ngx_iv_mongo_call_t *call)
 
     mongoc_collection_destroy(ctx.collection);
     mongoc_client_pool_push(call->mongo->clients, ctx.client);
+
+    (void) pthread_mutex_lock(&call->mongo->lock);
+    call->mongo->calls--;
+    (void) pthread_mutex_unlock(&call->mongo->lock);
 }
 
 
@@ -463,6 +484,10 @@ ngx_iv_mongo_client(ngx_iv_mongo_call_t *call)
         }
     }
 
+    if (mongo->clients) {
+        mongo->calls++;
+    }
+
     (void) pthread_mutex_unlock(&mongo->lock);
 
     if (mongo->clients == NULL) {
@@ -476,6 +501,10 @@ ngx_iv_mongo_client(ngx_iv_mongo_call_t *call)
     client = mongoc_client_pool_pop(mongo->clients);
 
     if (client == NULL) {
+        (void) pthread_mutex_lock(&mongo->lock);
+        mongo->calls--;
+        (void) pthread_mutex_unlock(&mongo->lock);
+
         call->code = NGX_IV_OVERLOADED;
         (void) ngx_snprintf(call->message, NGX_IV_MONGO_MESSAGE_LEN,
                             "no connection became free in time, the pool of "

@@ -776,7 +776,8 @@ ngx_http_image_vault_init_worker(ngx_cycle_t *cycle,
 static void
 ngx_http_image_vault_exit_process(ngx_cycle_t *cycle)
 {
-    /* a worker that quits has waited for the jobs under way, by their timers */
+    /* a worker that quits has waited for the jobs under way, by their timers;
+     * in any case nginx has ended its threads, its own modules come first */
 
     if (ngx_http_image_vault_worker && ngx_http_image_vault_worker->metadata) {
         ngx_iv_metadata_destroy(ngx_http_image_vault_worker->metadata);
