@@ -553,15 +553,17 @@ ngx_http_image_vault_body_gone(ngx_http_request_t *r)
 
     c = r->connection;
 
+#if (NGX_HTTP_V2)
+    if (r->stream) {
+        /* reading opens the client's window: a write that may fail, which
+         * nginx then notes with the connection of all streams */
+        return c->error || r->stream->connection->connection->error;
+    }
+#endif
+
     if (!c->error) {
         return 0;
     }
-
-#if (NGX_HTTP_V2)
-    if (r->stream) {
-        return 1;
-    }
-#endif
 
     if (c->read->eof && !c->read->error) {
         c->error = 0;
