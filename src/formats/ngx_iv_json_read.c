@@ -31,7 +31,10 @@ static ngx_int_t ngx_iv_json_read_word(ngx_iv_json_reader_t *r,
     const char *word);
 static ngx_int_t ngx_iv_json_read_number(ngx_iv_json_reader_t *r,
     ngx_iv_json_node_t *node);
-static void ngx_iv_json_read_int(ngx_iv_json_node_t *node);
+static void ngx_iv_json_read_int(ngx_iv_json_node_t *node,
+    const u_char *point, const u_char *exp);
+static ngx_int_t ngx_iv_json_read_tens(const u_char *p, const u_char *last);
+static ngx_int_t ngx_iv_json_read_digit(int64_t *v, ngx_uint_t digit);
 static ngx_int_t ngx_iv_json_read_string(ngx_iv_json_reader_t *r,
     ngx_str_t *s);
 static ngx_int_t ngx_iv_json_read_unescape(ngx_iv_json_reader_t *r,
@@ -329,12 +332,12 @@ ngx_iv_json_read_word(ngx_iv_json_reader_t *r, const char *word)
 static ngx_int_t
 ngx_iv_json_read_number(ngx_iv_json_reader_t *r, ngx_iv_json_node_t *node)
 {
-    size_t      n;
-    u_char     *start;
-    ngx_uint_t  whole;
+    size_t   n;
+    u_char  *start, *point, *exp;
 
     start = r->p;
-    whole = 1;
+    point = NULL;
+    exp = NULL;
 
     if (*r->p == '-') {
         r->p++;
@@ -350,8 +353,7 @@ ngx_iv_json_read_number(ngx_iv_json_reader_t *r, ngx_iv_json_node_t *node)
     }
 
     if (r->p < r->last && *r->p == '.') {
-        whole = 0;
-        r->p++;
+        point = r->p++;
 
         if (ngx_iv_json_read_digits(r) == 0) {
             return ngx_iv_json_read_bad(r, "a digit is expected");
@@ -359,8 +361,7 @@ ngx_iv_json_read_number(ngx_iv_json_reader_t *r, ngx_iv_json_node_t *node)
     }
 
     if (r->p < r->last && (*r->p == 'e' || *r->p == 'E')) {
-        whole = 0;
-        r->p++;
+        exp = r->p++;
 
         if (r->p < r->last && (*r->p == '+' || *r->p == '-')) {
             r->p++;
@@ -375,48 +376,110 @@ ngx_iv_json_read_number(ngx_iv_json_reader_t *r, ngx_iv_json_node_t *node)
     node->str.data = start;
     node->str.len = r->p - start;
 
-    if (whole) {
-        ngx_iv_json_read_int(node);
-    }
+    ngx_iv_json_read_int(node, point, exp);
 
     return NGX_OK;
 }
 
 
-/* the digits of a whole number, unless it has too many */
+/*
+ * A whole number, however it is written (48, 48.0, 4.8e1), unless it is too
+ * large.  By its text, as a double would round; point, exp: where they are, or
+ * NULL.
+ */
 
 static void
-ngx_iv_json_read_int(ngx_iv_json_node_t *node)
+ngx_iv_json_read_int(ngx_iv_json_node_t *node, const u_char *point,
+    const u_char *exp)
 {
-    size_t      i;
-    int64_t     v;
-    ngx_uint_t  minus, digit;
+    int64_t        v;
+    ngx_int_t      tens;
+    ngx_uint_t     minus;
+    const u_char  *p, *last;
 
-    minus = (node->str.data[0] == '-');
+    p = node->str.data;
+    last = p + node->str.len;
 
-    /* downwards, where there is one number more */
+    minus = (*p == '-');
+    p += minus;
 
-    for (v = 0, i = minus; i < node->str.len; i++) {
-        digit = node->str.data[i] - '0';
+    tens = 0;
 
-        if (v < (INT64_MIN + (int64_t) digit) / 10) {
-            return;
-        }
-
-        v = v * 10 - (int64_t) digit;
+    if (exp) {
+        tens = ngx_iv_json_read_tens(exp + 1, last);
+        last = exp;
     }
 
-    if (!minus) {
-
-        if (v == INT64_MIN) {
-            return;
-        }
-
-        v = -v;
+    if (point) {
+        tens -= last - point - 1;
     }
 
-    node->num = v;
+    while (tens < 0 && last > p && (last[-1] == '0' || last - 1 == point)) {
+        last--;
+        tens += (last != point);
+    }
+
+    for (v = 0; p < last; p++) {
+        if (p != point && ngx_iv_json_read_digit(&v, *p - '0') != NGX_OK) {
+            return;
+        }
+    }
+
+    /* zero has no places; any other number ends this soon by its size */
+
+    if (v == 0) {
+        tens = 0;
+    }
+
+    for ( /* void */ ; tens > 0; tens--) {
+        if (ngx_iv_json_read_digit(&v, 0) != NGX_OK) {
+            return;
+        }
+    }
+
+    if (tens < 0 || (!minus && v == INT64_MIN)) {
+        return;
+    }
+
+    node->num = minus ? v : -v;
     node->integer = 1;
+}
+
+
+/* an exponent; one far beyond any text's length is cut */
+
+static ngx_int_t
+ngx_iv_json_read_tens(const u_char *p, const u_char *last)
+{
+    ngx_int_t   n;
+    ngx_uint_t  minus;
+
+    minus = (*p == '-');
+
+    if (*p == '-' || *p == '+') {
+        p++;
+    }
+
+    for (n = 0; p < last && n < 100000000; p++) {
+        n = n * 10 + (*p - '0');
+    }
+
+    return minus ? -n : n;
+}
+
+
+/* one digit more, downwards, where there is one number more */
+
+static ngx_int_t
+ngx_iv_json_read_digit(int64_t *v, ngx_uint_t digit)
+{
+    if (*v < (INT64_MIN + (int64_t) digit) / 10) {
+        return NGX_ERROR;
+    }
+
+    *v = *v * 10 - (int64_t) digit;
+
+    return NGX_OK;
 }
 
 

@@ -29,7 +29,8 @@ typedef struct ngx_iv_json_node_s  ngx_iv_json_node_t;
 
 struct ngx_iv_json_node_s {
     ngx_iv_json_type_e    type;
-    unsigned              integer:1;    /* number: `num` holds it exactly */
+    unsigned              integer:1;    /* number: `num` holds it exactly;
+                                           48.0 and 4.8e1 are whole, too */
     int64_t               num;          /* number; bool: 0, 1 */
     ngx_str_t             key;          /* in an object, unescaped */
     ngx_str_t             str;          /* string: unescaped; number: text */

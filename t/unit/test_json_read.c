@@ -40,7 +40,7 @@ test_good(void)
 {
     ngx_iv_json_node_t  *n;
 
-    EQ_INT(READ(" {\"a\": [1, -2.5e+3 ,true,false,null] ,\"b\":{},"
+    EQ_INT(READ(" {\"a\": [1, -2.5e-3 ,true,false,null] ,\"b\":{},"
                 "\"c\\u0064\":\"x\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\u20ac"
                 "\\ud83d\\uDE00\xc3\xa9\", \"\":[[],{}]} \r\n\t"), NGX_OK);
     EQ_INT(root->type, NGX_IV_JSON_OBJECT);
@@ -53,7 +53,7 @@ test_good(void)
     OK(n->type == NGX_IV_JSON_NUMBER && n->integer && n->num == 1);
     n = n->next;
     OK(n->type == NGX_IV_JSON_NUMBER && !n->integer);
-    EQ_STR(n->str, "-2.5e+3");
+    EQ_STR(n->str, "-2.5e-3");
     n = n->next;
     OK(n->type == NGX_IV_JSON_BOOL && n->num == 1);
     n = n->next;
@@ -82,6 +82,47 @@ test_good(void)
     EQ_INT(READ("-0"), NGX_OK);
     OK(root->integer && root->num == 0);
     EQ_INT(READ("\x22\x7f\x22"), NGX_OK);
+}
+
+
+static void
+test_whole(void)
+{
+    size_t  i;
+
+    static const struct {
+        const char  *text;
+        ngx_uint_t   integer;
+        int64_t      num;
+    } numbers[] = {
+        { "48.0", 1, 48 }, { "1154.000", 1, 1154 }, { "1e3", 1, 1000 },
+        { "-2.5e+3", 1, -2500 }, { "4.80E1", 1, 48 }, { "1200e-2", 1, 12 },
+        { "0.0", 1, 0 }, { "-0.00", 1, 0 }, { "0e99999999999", 1, 0 },
+        { "0e-99999999999", 1, 0 }, { "0.001e3", 1, 1 }, { "10.0e-1", 1, 1 },
+        { "100.00e-2", 1, 1 }, { "0.10e1", 1, 1 }, { "1.5e1", 1, 15 },
+        { "48.5", 0, 0 }, { "1e-1", 0, 0 }, { "0.001e2", 0, 0 },
+        { "10e-2", 0, 0 }, { "1.05e1", 0, 0 }, { "-0.1", 0, 0 },
+        { "9007199254740993.0", 1, 9007199254740993 },
+        { "9223372036854775807.0", 1, INT64_MAX },
+        { "9223372036854775807.1", 0, 0 },
+        { "9223372036854775808.0", 0, 0 },
+        { "-9223372036854775808.0", 1, INT64_MIN },
+        { "-922337203685477580.8e1", 1, INT64_MIN },
+        { "-9223372036854775809e0", 0, 0 },
+        { "9e18", 1, 9000000000000000000 }, { "1e19", 0, 0 },
+        { "1e99999999999999999999", 0, 0 }, { "1e-99999999999999999999", 0, 0 }
+    };
+
+    for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        EQ_INT(readn(numbers[i].text, strlen(numbers[i].text)), NGX_OK);
+
+        if (root->integer != numbers[i].integer
+            || root->num != numbers[i].num)
+        {
+            fprintf(stderr, "    %s\n", numbers[i].text);
+            OK(0);
+        }
+    }
 }
 
 
@@ -186,6 +227,7 @@ main(void)
     pool = ngx_create_pool(4096, NULL);
 
     RUN(test_good);
+    RUN(test_whole);
     RUN(test_bad);
     RUN(test_limits);
     RUN(test_memory);
