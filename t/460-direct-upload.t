@@ -503,7 +503,8 @@ subtest 'other images' => sub {
 subtest 'HTTP/2' => sub {
     my $t = ticket(as => 'olga');
     is(send_file($t)->{status}, 200, 'sent');
-    my $r = curl('--http2-prior-knowledge', '-d', 'x' x 70_000,
+    # the answer comes, but curl 7.88 goes on waiting for the stream's window
+    my $r = curl('--http2-prior-knowledge', '--max-time', 3, '-d', 'x' x 70_000,
                  "http://127.0.0.1:$h2/api/$t->{id}/complete?as=olga");
     is($r->{status}, 200, 'completed, its body dropped');
     $r = curl('--http2-prior-knowledge', '-H', 'Content-Type: application/json',
