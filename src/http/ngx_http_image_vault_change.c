@@ -308,9 +308,6 @@ ngx_int_t
 ngx_http_image_vault_expiry(const ngx_iv_json_node_t *node, int64_t *msec,
     const char **what)
 {
-    int64_t      now;
-    ngx_time_t  *tp;
-
     *msec = 0;
 
     if (node->type == NGX_IV_JSON_NULL) {
@@ -327,10 +324,7 @@ ngx_http_image_vault_expiry(const ngx_iv_json_node_t *node, int64_t *msec,
 
     *what = "must be in the future";
 
-    tp = ngx_timeofday();
-    now = (int64_t) tp->sec * 1000 + tp->msec;
-
-    return (*msec > now) ? NGX_OK : NGX_IV_BAD_PARAMETER;
+    return (*msec > ngx_iv_now()) ? NGX_OK : NGX_IV_BAD_PARAMETER;
 }
 
 

@@ -367,8 +367,7 @@ ngx_http_image_vault_check_fields(ngx_http_image_vault_intake_t *it)
 ngx_int_t
 ngx_http_image_vault_form_finish(ngx_http_image_vault_intake_t *it)
 {
-    ngx_int_t    rc;
-    ngx_time_t  *tp;
+    ngx_int_t  rc;
 
     rc = ngx_iv_form_finish(it->form);
 
@@ -386,9 +385,7 @@ ngx_http_image_vault_form_finish(ngx_http_image_vault_intake_t *it)
                                                 "the form has no file");
     }
 
-    tp = ngx_timeofday();
-
-    rc = ngx_iv_fields_finish(&it->fields, (int64_t) tp->sec * 1000 + tp->msec);
+    rc = ngx_iv_fields_finish(&it->fields, ngx_iv_now());
 
     if (rc != NGX_OK) {
         return ngx_http_image_vault_form_refuse(it, rc, it->fields.why);

@@ -3,6 +3,7 @@
  * images are looked up again, as what is known of them may have changed.
  */
 
+#include "http/ngx_http_image_vault_api.h"
 #include "http/ngx_http_image_vault_intake.h"
 
 
@@ -201,16 +202,7 @@ static ngx_uint_t
 ngx_http_image_vault_may_repeat(ngx_http_image_vault_intake_t *it,
     const ngx_iv_document_t *doc)
 {
-    int64_t      now;
-    ngx_time_t  *tp;
-
-    tp = ngx_timeofday();
-    now = (int64_t) tp->sec * 1000 + tp->msec;
-
-    if (doc->status != NGX_IV_STATUS_READY || doc->deleted_at
-        || (doc->blocked_at && !it->ctx->admin)
-        || (doc->expires_at && doc->expires_at <= now))
-    {
+    if (doc->deleted_at || ngx_http_image_vault_state(it->ctx, doc) != NGX_OK) {
         return 0;
     }
 

@@ -477,15 +477,12 @@ ngx_http_image_vault_add_digest(ngx_http_image_vault_intake_t *it,
 static ngx_int_t
 ngx_http_image_vault_check_query(ngx_http_image_vault_intake_t *it)
 {
-    ngx_int_t    rc;
-    ngx_time_t  *tp;
+    ngx_int_t  rc;
 
     rc = ngx_iv_fields_query(&it->fields, &it->request->args);
 
     if (rc == NGX_OK) {
-        tp = ngx_timeofday();
-        rc = ngx_iv_fields_finish(&it->fields,
-                                  (int64_t) tp->sec * 1000 + tp->msec);
+        rc = ngx_iv_fields_finish(&it->fields, ngx_iv_now());
     }
 
     if (rc != NGX_OK) {

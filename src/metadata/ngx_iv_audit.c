@@ -205,7 +205,7 @@ ngx_iv_audit_item(ngx_iv_metadata_t *md, const ngx_iv_audit_t *entry)
         return NULL;
     }
 
-    item->at = ngx_iv_metadata_now();
+    item->at = ngx_iv_now();
     item->entry = *entry;
 
     p = (u_char *) item + sizeof(ngx_iv_audit_item_t);
@@ -285,7 +285,7 @@ ngx_iv_audit_flush(ngx_iv_metadata_t *md)
         return;
     }
 
-    if (!ngx_iv_zone_breaker_allows(md->zone, ngx_iv_metadata_now())) {
+    if (!ngx_iv_zone_breaker_allows(md->zone, ngx_iv_now())) {
         ngx_iv_audit_wait(md);
         return;
     }
@@ -491,7 +491,7 @@ ngx_iv_audit_exit(ngx_iv_metadata_t *md)
     }
 
     while (q->n && md->active == 0
-           && ngx_iv_zone_breaker_allows(md->zone, ngx_iv_metadata_now()))
+           && ngx_iv_zone_breaker_allows(md->zone, ngx_iv_now()))
     {
         pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, md->log);
         if (pool == NULL) {

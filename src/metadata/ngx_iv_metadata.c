@@ -103,7 +103,7 @@ ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md)
     ngx_iv_mongo_call_t  call;
 
     if (md->holder.len == 0
-        || !ngx_iv_zone_breaker_allows(md->zone, ngx_iv_metadata_now()))
+        || !ngx_iv_zone_breaker_allows(md->zone, ngx_iv_now()))
     {
         return;
     }
@@ -225,7 +225,7 @@ ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
 
     ngx_iv_zone_add(md->zone, NGX_IV_COUNT_METADATA_REQUESTS, 1);
 
-    if (!ngx_iv_zone_breaker_allows(md->zone, ngx_iv_metadata_now())) {
+    if (!ngx_iv_zone_breaker_allows(md->zone, ngx_iv_now())) {
 
         if (md->refused++ == 0) {
             ngx_log_error(NGX_LOG_INFO, op->log, 0,
@@ -456,7 +456,7 @@ ngx_iv_metadata_learn(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call,
     }
 
     if (call->down) {
-        if (ngx_iv_zone_breaker_open(md->zone, ngx_iv_metadata_now())) {
+        if (ngx_iv_zone_breaker_open(md->zone, ngx_iv_now())) {
             md->refused = 0;
             ngx_log_error(NGX_LOG_WARN, md->log, 0,
                           "metadata store is not available, calls are "
@@ -754,15 +754,4 @@ ngx_iv_metadata_ping(ngx_iv_metadata_op_t *op)
     if (ngx_iv_metadata_begin(op, NGX_IV_MONGO_PING)) {
         ngx_iv_metadata_post(op);
     }
-}
-
-
-int64_t
-ngx_iv_metadata_now(void)
-{
-    ngx_time_t  *tp;
-
-    tp = ngx_timeofday();
-
-    return (int64_t) tp->sec * 1000 + tp->msec;
 }

@@ -160,7 +160,7 @@ ngx_iv_metadata_stats(ngx_iv_metadata_op_t *op)
         return;
     }
 
-    call->lists->now = ngx_iv_metadata_now();
+    call->lists->now = ngx_iv_now();
 
     ngx_iv_metadata_lists_post(op, NGX_OK);
 }

@@ -14,6 +14,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include "base/ngx_iv_clock.h"
 #include "metadata/ngx_iv_metadata.h"
 #include "metadata/ngx_iv_mongo.h"
 
@@ -79,9 +80,6 @@ ngx_int_t ngx_iv_metadata_found(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_call_t *call);
 /* writes what waits, once, in place; what cannot be written is lost */
 void ngx_iv_audit_exit(ngx_iv_metadata_t *md);
-
-/* wall clock, ms */
-int64_t ngx_iv_metadata_now(void);
 
 
 #endif

@@ -14,6 +14,7 @@
 #include <ngx_http.h>
 
 #include "base/ngx_iv_compat.h"
+#include "base/ngx_iv_clock.h"
 #include "base/ngx_iv_code.h"
 #include "base/ngx_iv_str.h"
 #include "base/ngx_iv_thread.h"

@@ -113,13 +113,6 @@ ngx_iv_metadata_log_failure(ngx_iv_mongo_call_t *call, ngx_log_t *to)
 }
 
 
-int64_t
-ngx_iv_metadata_now(void)
-{
-    return 1700000000123LL;
-}
-
-
 void
 ngx_iv_mongo_run(ngx_iv_mongo_call_t *call)
 {
