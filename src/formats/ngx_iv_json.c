@@ -417,6 +417,18 @@ ngx_iv_json_date(ngx_iv_json_t *j, const char *key, int64_t msec)
 
 
 void
+ngx_iv_json_date_or_null(ngx_iv_json_t *j, const char *key, int64_t msec)
+{
+    if (msec) {
+        ngx_iv_json_date(j, key, msec);
+
+    } else {
+        ngx_iv_json_null(j, key);
+    }
+}
+
+
+void
 ngx_iv_json_hex(ngx_iv_json_t *j, const char *key, const u_char *bytes,
     size_t n)
 {

@@ -40,6 +40,9 @@ void ngx_iv_json_bool(ngx_iv_json_t *j, const char *key, ngx_uint_t v);
 void ngx_iv_json_null(ngx_iv_json_t *j, const char *key);
 /* milliseconds since the epoch as "2026-11-21T03:04:05.678Z" */
 void ngx_iv_json_date(ngx_iv_json_t *j, const char *key, int64_t msec);
+/* the same, but 0 is null: documents have no date there */
+void ngx_iv_json_date_or_null(ngx_iv_json_t *j, const char *key,
+    int64_t msec);
 /* lower-case hex of n bytes */
 void ngx_iv_json_hex(ngx_iv_json_t *j, const char *key, const u_char *p,
     size_t n);

@@ -749,13 +749,8 @@ ngx_http_image_vault_bulk_answer(ngx_http_image_vault_bulk_t *bulk)
         } else if (bulk->action->sign) {
             ngx_iv_json_str(&j, "url", &item->url);
 
-            if (item->expires) {
-                ngx_iv_json_date(&j, "urlExpiresAt",
-                                 (int64_t) item->expires * 1000);
-
-            } else {
-                ngx_iv_json_null(&j, "urlExpiresAt");
-            }
+            ngx_iv_json_date_or_null(&j, "urlExpiresAt",
+                                     (int64_t) item->expires * 1000);
         }
 
         ngx_iv_json_object_end(&j);

@@ -90,12 +90,7 @@ ngx_http_image_vault_metadata_members(ngx_iv_json_t *j,
 
     ngx_iv_json_array_end(j);
 
-    if (doc->expires_at) {
-        ngx_iv_json_date(j, "expiresAt", doc->expires_at);
-
-    } else {
-        ngx_iv_json_null(j, "expiresAt");
-    }
+    ngx_iv_json_date_or_null(j, "expiresAt", doc->expires_at);
 
     ngx_iv_json_object_end(j);
 
@@ -121,12 +116,7 @@ ngx_http_image_vault_admin_members(ngx_iv_json_t *j,
         ngx_iv_json_null(j, "blocked");
     }
 
-    if (doc->deleted_at) {
-        ngx_iv_json_date(j, "deletedAt", doc->deleted_at);
-
-    } else {
-        ngx_iv_json_null(j, "deletedAt");
-    }
+    ngx_iv_json_date_or_null(j, "deletedAt", doc->deleted_at);
 
     if (doc->error.len) {
         ngx_iv_json_str(j, "error", &doc->error);

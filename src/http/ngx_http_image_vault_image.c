@@ -182,17 +182,11 @@ ngx_int_t
 ngx_http_image_vault_state(ngx_http_image_vault_ctx_t *ctx,
     const ngx_iv_document_t *doc)
 {
-    int64_t      now;
-    ngx_time_t  *tp;
-
     if (doc->blocked_at && !ctx->admin) {
         return NGX_IV_BLOCKED;
     }
 
-    tp = ngx_timeofday();
-    now = (int64_t) tp->sec * 1000 + tp->msec;
-
-    if (doc->expires_at && doc->expires_at <= now) {
+    if (doc->expires_at && doc->expires_at <= ngx_iv_now()) {
         return NGX_IV_GONE;
     }
 
@@ -316,12 +310,7 @@ ngx_http_image_vault_show(ngx_http_request_t *r,
     ngx_iv_json_hex(&j, "id", doc->id, NGX_IV_ID_LEN);
     ngx_iv_json_str(&j, "url", &ctx->url);
 
-    if (expires) {
-        ngx_iv_json_date(&j, "urlExpiresAt", (int64_t) expires * 1000);
-
-    } else {
-        ngx_iv_json_null(&j, "urlExpiresAt");
-    }
+    ngx_iv_json_date_or_null(&j, "urlExpiresAt", (int64_t) expires * 1000);
 
     ngx_http_image_vault_metadata_json(&j, "metadata", doc);
     ngx_iv_json_object_end(&j);

@@ -436,12 +436,7 @@ ngx_http_image_vault_list_url(ngx_http_request_t *r,
 
     ngx_iv_json_str(j, "url", &url);
 
-    if (expires) {
-        ngx_iv_json_date(j, "urlExpiresAt", (int64_t) expires * 1000);
-
-    } else {
-        ngx_iv_json_null(j, "urlExpiresAt");
-    }
+    ngx_iv_json_date_or_null(j, "urlExpiresAt", (int64_t) expires * 1000);
 }
 
 

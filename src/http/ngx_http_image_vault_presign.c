@@ -257,12 +257,7 @@ ngx_http_image_vault_presign_send(ngx_http_request_t *r,
     ngx_iv_json_bool(&j, "success", 1);
     ngx_iv_json_str(&j, "url", &ctx->url);
 
-    if (expires) {
-        ngx_iv_json_date(&j, "expiresAt", (int64_t) expires * 1000);
-
-    } else {
-        ngx_iv_json_null(&j, "expiresAt");
-    }
+    ngx_iv_json_date_or_null(&j, "expiresAt", (int64_t) expires * 1000);
 
     ngx_iv_json_object_end(&j);
 

@@ -404,12 +404,7 @@ ngx_http_image_vault_stored_members(ngx_http_request_t *r, ngx_iv_json_t *j,
 
     ngx_iv_json_str(j, "url", url);
 
-    if (expires) {
-        ngx_iv_json_date(j, "urlExpiresAt", (int64_t) expires * 1000);
-
-    } else {
-        ngx_iv_json_null(j, "urlExpiresAt");
-    }
+    ngx_iv_json_date_or_null(j, "urlExpiresAt", (int64_t) expires * 1000);
 
     if (href->len) {
         ngx_iv_json_str(j, "href", href);
@@ -423,12 +418,7 @@ ngx_http_image_vault_stored_members(ngx_http_request_t *r, ngx_iv_json_t *j,
     ngx_http_image_vault_dimensions_json(j, doc);
     ngx_http_image_vault_checksums_json(j, doc);
 
-    if (doc->expires_at) {
-        ngx_iv_json_date(j, "expiresAt", doc->expires_at);
-
-    } else {
-        ngx_iv_json_null(j, "expiresAt");
-    }
+    ngx_iv_json_date_or_null(j, "expiresAt", doc->expires_at);
 
     return NGX_OK;
 }
