@@ -9,6 +9,13 @@
 
 
 ngx_uint_t
+ngx_iv_equal(const ngx_str_t *a, const ngx_str_t *b)
+{
+    return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0;
+}
+
+
+ngx_uint_t
 ngx_iv_equal_ct(const u_char *a, const u_char *b, size_t n)
 {
     return n == 0 || CRYPTO_memcmp(a, b, n) == 0;

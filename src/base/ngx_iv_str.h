@@ -11,6 +11,9 @@
 #define NGX_IV_ID_LEN    12         /* an ObjectId's bytes */
 #define NGX_IV_UUID_LEN  36
 
+/* 1 if equal, byte for byte; not for secrets */
+ngx_uint_t ngx_iv_equal(const ngx_str_t *a, const ngx_str_t *b);
+
 /* 1 if equal; the time depends on the lengths only */
 ngx_uint_t ngx_iv_equal_ct(const u_char *a, const u_char *b, size_t n);
 

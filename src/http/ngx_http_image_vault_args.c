@@ -139,10 +139,7 @@ ngx_http_image_vault_for_user(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    if (ctx->admin
-        || (user->len == ctx->owner.len
-            && ngx_memcmp(user->data, ctx->owner.data, user->len) == 0))
-    {
+    if (ctx->admin || ngx_iv_equal(user, &ctx->owner)) {
         return NGX_DECLINED;
     }
 

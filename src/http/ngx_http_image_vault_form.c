@@ -302,10 +302,7 @@ ngx_http_image_vault_form_field(ngx_http_image_vault_intake_t *it)
         return rc;
     }
 
-    if (it->nfiles
-        && (owner.len != it->owner.len
-            || ngx_memcmp(owner.data, it->owner.data, owner.len) != 0))
-    {
+    if (it->nfiles && !ngx_iv_equal(&owner, &it->owner)) {
         return ngx_http_image_vault_form_refuse(it, NGX_IV_BAD_PARAMETER,
                                                 "userId must come before the "
                                                 "first file");
@@ -322,10 +319,7 @@ ngx_http_image_vault_check_user(ngx_http_image_vault_intake_t *it)
 
     user = &it->fields.user;
 
-    if (user->len == 0
-        || (user->len == it->owner.len
-            && ngx_memcmp(user->data, it->owner.data, user->len) == 0))
-    {
+    if (user->len == 0 || ngx_iv_equal(user, &it->owner)) {
         return NGX_OK;
     }
 

@@ -148,17 +148,12 @@ ngx_http_image_vault_may_read(ngx_http_image_vault_ctx_t *ctx,
         return 0;
     }
 
-    if (doc->owner.len == owner->len
-        && ngx_memcmp(doc->owner.data, owner->data, owner->len) == 0)
-    {
+    if (ngx_iv_equal(&doc->owner, owner)) {
         return 1;
     }
 
     for (i = 0; i < doc->nshared; i++) {
-        if (doc->shared_with[i].len == owner->len
-            && ngx_memcmp(doc->shared_with[i].data, owner->data, owner->len)
-               == 0)
-        {
+        if (ngx_iv_equal(&doc->shared_with[i], owner)) {
             return 1;
         }
     }
@@ -172,9 +167,7 @@ ngx_http_image_vault_owns(ngx_http_image_vault_ctx_t *ctx,
     const ngx_iv_document_t *doc)
 {
     return ctx->admin
-           || (ctx->owner.len && ctx->owner.len == doc->owner.len
-               && ngx_memcmp(ctx->owner.data, doc->owner.data, doc->owner.len)
-                  == 0);
+           || (ctx->owner.len && ngx_iv_equal(&ctx->owner, &doc->owner));
 }
 
 

@@ -124,9 +124,7 @@ ngx_http_image_vault_presign_found(ngx_http_request_t *r,
         return rc;
     }
 
-    if (user.len != ctx->owner.len
-        || ngx_memcmp(user.data, ctx->owner.data, user.len) != 0)
-    {
+    if (!ngx_iv_equal(&user, &ctx->owner)) {
         /* an admin gets for another what the other would get */
 
         as = *ctx;

@@ -206,8 +206,5 @@ ngx_http_image_vault_may_repeat(ngx_http_image_vault_intake_t *it,
         return 0;
     }
 
-    return it->ctx->admin
-           || (doc->owner.len == it->asker.len
-               && ngx_memcmp(doc->owner.data, it->asker.data, doc->owner.len)
-                  == 0);
+    return it->ctx->admin || ngx_iv_equal(&doc->owner, &it->asker);
 }

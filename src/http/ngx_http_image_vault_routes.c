@@ -157,11 +157,7 @@ ngx_http_image_vault_api(ngx_http_request_t *r,
         return ngx_http_image_vault_error(r, NGX_IV_NOT_FOUND, "no such path");
     }
 
-    for (row = route;
-         row->path.len == route->path.len
-         && ngx_memcmp(row->path.data, route->path.data, row->path.len) == 0;
-         row++)
-    {
+    for (row = route; ngx_iv_equal(&row->path, &route->path); row++) {
         if (r->method & row->methods) {
             return ngx_http_image_vault_route_call(r, ctx, row, &part);
         }
@@ -419,9 +415,7 @@ ngx_http_image_vault_methods(ngx_http_request_t *r,
         }
 
         for (row = route;
-             row && row->path.len == route->path.len
-             && ngx_memcmp(row->path.data, route->path.data, row->path.len)
-                == 0;
+             row && ngx_iv_equal(&row->path, &route->path);
              row++)
         {
             mask = (row == route) ? row->methods : mask | row->methods;
