@@ -97,6 +97,10 @@ char *ngx_http_image_vault_cors(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_image_vault_cors_max_age(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* …_worker.c */
+ngx_int_t ngx_http_image_vault_init_process(ngx_cycle_t *cycle);
+void ngx_http_image_vault_exit_process(ngx_cycle_t *cycle);
+
 /* …_variables.c */
 ngx_int_t ngx_http_image_vault_add_variables(ngx_conf_t *cf);
 

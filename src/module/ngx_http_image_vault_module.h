@@ -236,6 +236,23 @@ typedef enum {
 ngx_int_t ngx_http_image_vault_image(ngx_http_request_t *r,
     ngx_http_image_vault_show_e how);
 
+/*
+ * …_find.c: may ctx->owner have ctx->id now?  The zone's entry if it is valid,
+ * else one look-up in the store; checks 3 to 6 of the order of checks.
+ *
+ * NGX_OK: ctx->document is set; of a cached image it has what a redirect
+ * needs: id, owner, key, storage, content_type, original_name, size, sha256,
+ * is_public, expires_at, updated_at, status.  NGX_AGAIN: found() follows, never from
+ * within, and is not called once the request is gone; the caller holds its own
+ * count.  NGX_IV_*: the refusal, counted, not answered; ctx->document only with
+ * a code that tells of the image (blocked, gone, not_ready).  NGX_ERROR: no
+ * memory.  Sets ctx->cache.
+ */
+typedef void (*ngx_http_image_vault_found_pt)(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_int_t code);
+ngx_int_t ngx_http_image_vault_find(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_found_pt found);
+
 /* …_health.c, …_metrics.c: endpoints; return as content handlers do */
 ngx_int_t ngx_http_image_vault_health(ngx_http_request_t *r);
 ngx_int_t ngx_http_image_vault_metrics(ngx_http_request_t *r);
