@@ -242,11 +242,12 @@ ngx_int_t ngx_http_image_vault_image(ngx_http_request_t *r,
  *
  * NGX_OK: ctx->document is set; of a cached image it has what a redirect
  * needs: id, owner, key, storage, content_type, original_name, size, sha256,
- * is_public, expires_at, updated_at, status.  NGX_AGAIN: found() follows, never from
- * within, and is not called once the request is gone; the caller holds its own
- * count.  NGX_IV_*: the refusal, counted, not answered; ctx->document only with
- * a code that tells of the image (blocked, gone, not_ready).  NGX_ERROR: no
- * memory.  Sets ctx->cache.
+ * is_public, expires_at, updated_at, status.
+ * NGX_AGAIN: found() follows, never from within, and not once the request is
+ * gone; the caller holds its own count.
+ * NGX_IV_*: the refusal, counted, not answered; ctx->document only with a code
+ * that tells of the image (blocked, gone, not_ready).
+ * NGX_ERROR: no memory.
  */
 typedef void (*ngx_http_image_vault_found_pt)(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_int_t code);
