@@ -5,6 +5,7 @@
  *   routes.c    the one table: path, methods, function, what is checked first
  *   handler.c   from a location to an endpoint
  *   ask.c       an endpoint asks the metadata store
+ *   find.c      may this owner have this image?
  *   json_in.c   the JSON body of a request
  *   audit.c     what they did, for the trail
  *   args.c      the arguments of a request's query

@@ -8,18 +8,18 @@
 
 static ngx_int_t ngx_http_image_vault_show_next(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
+static ngx_int_t ngx_http_image_vault_view(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+static void ngx_http_image_vault_view_found(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_int_t code);
 static ngx_int_t ngx_http_image_vault_view_next(ngx_http_request_t *r,
-    ngx_http_image_vault_ctx_t *ctx);
-static ngx_int_t ngx_http_image_vault_download_next(ngx_http_request_t *r,
-    ngx_http_image_vault_ctx_t *ctx);
-static ngx_int_t ngx_http_image_vault_answer(ngx_http_request_t *r,
-    ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_show_e how);
+    ngx_http_image_vault_ctx_t *ctx, ngx_int_t code);
 static ngx_uint_t ngx_http_image_vault_wants_image(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_image_vault_names_image(const ngx_str_t *accept);
 static ngx_int_t ngx_http_image_vault_set_etag(ngx_http_request_t *r,
     const ngx_iv_document_t *doc, time_t expires);
 static ngx_int_t ngx_http_image_vault_send_redirect(ngx_http_request_t *r,
-    ngx_http_image_vault_ctx_t *ctx, ngx_uint_t download);
+    ngx_http_image_vault_ctx_t *ctx);
 static ngx_int_t ngx_http_image_vault_cacheable(ngx_http_request_t *r,
     const ngx_iv_document_t *doc, time_t expires, time_t rest);
 
@@ -30,12 +30,6 @@ ngx_http_image_vault_image(ngx_http_request_t *r,
 {
     ngx_int_t                    rc;
     ngx_http_image_vault_ctx_t  *ctx;
-
-    static const ngx_http_image_vault_next_pt  next[] = {
-        ngx_http_image_vault_show_next,
-        ngx_http_image_vault_view_next,
-        ngx_http_image_vault_download_next
-    };
 
     ctx = ngx_http_image_vault_ctx(r);
     if (ctx == NULL) {
@@ -64,39 +58,22 @@ ngx_http_image_vault_image(ngx_http_request_t *r,
         return rc;
     }
 
-    return ngx_http_image_vault_lookup(r, ctx, next[how]);
+    if (how == NGX_HTTP_IMAGE_VAULT_SHOW
+        && !ngx_http_image_vault_wants_image(r))
+    {
+        return ngx_http_image_vault_lookup(r, ctx,
+                                           ngx_http_image_vault_show_next);
+    }
+
+    ctx->download = (how == NGX_HTTP_IMAGE_VAULT_DOWNLOAD);
+
+    return ngx_http_image_vault_view(r, ctx);
 }
 
 
 static ngx_int_t
 ngx_http_image_vault_show_next(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx)
-{
-    return ngx_http_image_vault_answer(r, ctx, NGX_HTTP_IMAGE_VAULT_SHOW);
-}
-
-
-static ngx_int_t
-ngx_http_image_vault_view_next(ngx_http_request_t *r,
-    ngx_http_image_vault_ctx_t *ctx)
-{
-    return ngx_http_image_vault_answer(r, ctx, NGX_HTTP_IMAGE_VAULT_VIEW);
-}
-
-
-static ngx_int_t
-ngx_http_image_vault_download_next(ngx_http_request_t *r,
-    ngx_http_image_vault_ctx_t *ctx)
-{
-    return ngx_http_image_vault_answer(r, ctx, NGX_HTTP_IMAGE_VAULT_DOWNLOAD);
-}
-
-
-/* the order is the interface's */
-
-static ngx_int_t
-ngx_http_image_vault_answer(ngx_http_request_t *r,
-    ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_show_e how)
 {
     ngx_int_t  rc;
 
@@ -106,14 +83,44 @@ ngx_http_image_vault_answer(ngx_http_request_t *r,
         return ngx_http_image_vault_refuse_state(r, ctx, rc);
     }
 
-    if (how == NGX_HTTP_IMAGE_VAULT_SHOW
-        && !ngx_http_image_vault_wants_image(r))
-    {
-        return ngx_http_image_vault_show(r, ctx);
+    return ngx_http_image_vault_show(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_image_vault_view(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_image_vault_find(r, ctx, ngx_http_image_vault_view_found);
+
+    if (rc == NGX_AGAIN) {
+        r->main->count++;
+        return NGX_DONE;
     }
 
-    return ngx_http_image_vault_send_redirect(r, ctx,
-                                        how == NGX_HTTP_IMAGE_VAULT_DOWNLOAD);
+    return ngx_http_image_vault_view_next(r, ctx, rc);
+}
+
+
+static void
+ngx_http_image_vault_view_found(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_int_t code)
+{
+    ngx_http_finalize_request(r, ngx_http_image_vault_view_next(r, ctx, code));
+}
+
+
+static ngx_int_t
+ngx_http_image_vault_view_next(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_int_t code)
+{
+    if (code != NGX_OK) {
+        return ngx_http_image_vault_find_refused(r, ctx, code);
+    }
+
+    return ngx_http_image_vault_send_redirect(r, ctx);
 }
 
 
@@ -368,7 +375,7 @@ ngx_http_image_vault_set_etag(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_image_vault_send_redirect(ngx_http_request_t *r,
-    ngx_http_image_vault_ctx_t *ctx, ngx_uint_t download)
+    ngx_http_image_vault_ctx_t *ctx)
 {
     time_t     expires, rest;
     ngx_str_t  variant;
@@ -384,7 +391,7 @@ ngx_http_image_vault_send_redirect(ngx_http_request_t *r,
                                            &no_variants);
     }
 
-    if (ngx_http_image_vault_url(r, ctx->document, download,
+    if (ngx_http_image_vault_url(r, ctx->document, ctx->download,
                                  r->method == NGX_HTTP_HEAD, 0, &ctx->url,
                                  &expires, &rest)
         != NGX_OK)

@@ -152,12 +152,14 @@ typedef struct {
     unsigned                cors_known:1;
     unsigned                uploads:1;      /* it is an upload, or should be */
     unsigned                retrieves:1;    /* GET or HEAD of an image */
+    unsigned                download:1;     /* … as an attachment */
     u_char                  id[NGX_IV_ID_LEN];
     ngx_str_t               id_text;        /* 24 lower-case digits */
     ngx_int_t               code;           /* NGX_OK or NGX_IV_* */
     const char             *result;         /* $…_result; NULL: none yet */
     ngx_str_t               filename;       /* once the key is being made */
     ngx_iv_document_t      *document;
+    const char             *refusal;        /* by find(), for the log */
     ngx_str_t               url;
     ngx_msec_t              metadata_time;  /* NGX_TIMER_INFINITE: none */
     ngx_msec_t              storage_time;
@@ -253,6 +255,10 @@ typedef void (*ngx_http_image_vault_found_pt)(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_int_t code);
 ngx_int_t ngx_http_image_vault_find(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_found_pt found);
+/* answers a refusal of find(), or its NGX_ERROR; returns as content handlers
+ * do */
+ngx_int_t ngx_http_image_vault_find_refused(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_int_t code);
 
 /* …_health.c, …_metrics.c: endpoints; return as content handlers do */
 ngx_int_t ngx_http_image_vault_health(ngx_http_request_t *r);
