@@ -307,6 +307,9 @@ sub scripted_log {
 }
 
 
+# ended by util/test: what was started has to end as well
+$SIG{TERM} = sub { exit 143 };
+
 END {
     my $status = $?;
     unlink @Files;
