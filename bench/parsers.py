@@ -1,4 +1,5 @@
-"""The form parser and the image walkers, each alone on a core: no server."""
+"""The form parser, the image walkers and signed URLs, each alone on a core: no
+server."""
 
 import os
 import re
@@ -11,12 +12,13 @@ import rig
 # of the time that MD5 and SHA-256 take
 SHARES = {".jpg": 5, ".png": 40}
 SPEED = 2
+PRESIGN = 2000
 
 
 def output(script):
     out = subprocess.run(["sh", os.path.join(rig.HERE, script)],
                          capture_output=True, text=True)
-    # the parser's driver exits with 1 if it is too slow
+    # a driver exits with 1 if it is too slow
     if not out.stdout or out.returncode not in (0, 1):
         sys.exit(f"bench/{script} failed: {out.stderr}")
     return out.stdout
@@ -56,6 +58,14 @@ def walkers(rounds):
               f"walker {statistics.median(walked):.0f}", flush=True)
 
 
+def presign(rounds):
+    found = gather("presign.sh", r"^(.+?) +(\d+) ns", rounds)
+    print(f"signed URLs, ns of one core, goal <= {PRESIGN}:")
+    for name, values in found.items():
+        print(f"  {name}: {rig.spread([v[0] for v in values], 0)}", flush=True)
+
+
 def run(rounds):
     form(rounds)
     walkers(rounds)
+    presign(rounds)

@@ -2,14 +2,10 @@
  * AWS Signature Version 4 for S3, see the header.
  */
 
-#include "aws/ngx_iv_sigv4.h"
+#include "aws/ngx_iv_sigv4_private.h"
 #include "base/ngx_iv_str.h"
 #include "formats/ngx_iv_date.h"
-#include "formats/ngx_iv_hash.h"
 
-
-#define NGX_IV_SIGV4_HEX   (2 * NGX_IV_SHA256_LEN)
-#define NGX_IV_SIGV4_DAY   8        /* of "20261121T030405Z" */
 
 /* host, x-amz-content-sha256, x-amz-date, x-amz-security-token */
 #define NGX_IV_SIGV4_HEADERS  4
@@ -44,9 +40,6 @@ static ngx_int_t ngx_iv_sigv4_headers(ngx_iv_sigv4_t *s, ngx_uint_t own);
 static ngx_int_t ngx_iv_sigv4_query(ngx_iv_sigv4_t *s,
     const ngx_iv_pair_t *more, ngx_uint_t nmore);
 static ngx_int_t ngx_iv_sigv4_finish(ngx_iv_sigv4_t *s);
-static ngx_int_t ngx_iv_sigv4_key(ngx_iv_sigv4_t *s, u_char *key);
-static ngx_int_t ngx_iv_sigv4_key_id(ngx_iv_sigv4_t *s, u_char *id);
-static ngx_int_t ngx_iv_sigv4_derive(ngx_iv_sigv4_t *s, u_char *key);
 static ngx_int_t ngx_iv_sigv4_join(ngx_pool_t *pool, ngx_str_t *out,
     const ngx_str_t *parts, ngx_uint_t n);
 static ngx_int_t ngx_iv_sigv4_encode(ngx_pool_t *pool, ngx_str_t *out,
@@ -62,20 +55,13 @@ static void ngx_iv_sigv4_sort(ngx_iv_pair_t *pairs, ngx_uint_t n,
 
 static const ngx_str_t  ngx_iv_sigv4_s3 = ngx_string("s3");
 static const ngx_str_t  ngx_iv_sigv4_algorithm =
-    ngx_string("AWS4-HMAC-SHA256");
+    ngx_string(NGX_IV_SIGV4_ALGORITHM);
 static const ngx_str_t  ngx_iv_sigv4_unsigned =
-    ngx_string("UNSIGNED-PAYLOAD");
+    ngx_string(NGX_IV_SIGV4_UNSIGNED);
 static const ngx_str_t  ngx_iv_sigv4_terminator =
-    ngx_string("aws4_request");
+    ngx_string(NGX_IV_SIGV4_TERMINATOR);
 static const ngx_str_t  ngx_iv_sigv4_slash = ngx_string("/");
 static const ngx_str_t  ngx_iv_sigv4_lf = ngx_string("\n");
-
-
-void
-ngx_iv_sigv4_cache_wipe(ngx_iv_sigv4_cache_t *cache)
-{
-    ngx_iv_wipe(cache, sizeof(ngx_iv_sigv4_cache_t));
-}
 
 
 ngx_int_t
@@ -140,10 +126,19 @@ ngx_iv_sigv4_presign(ngx_pool_t *pool, ngx_iv_sigv4_request_t *rq,
     const ngx_str_t *scheme, time_t expires, ngx_str_t *url)
 {
     u_char          *p, number[sizeof("604800") - 1];
+    ngx_int_t        rc;
     ngx_str_t        parts[8];
     ngx_uint_t       n;
     ngx_iv_pair_t    args[NGX_IV_SIGV4_ARGS];
     ngx_iv_sigv4_t   s;
+
+    expires = ngx_min(ngx_max(expires, 1), NGX_IV_SIGV4_MAX_EXPIRES);
+
+    rc = ngx_iv_sigv4_link(pool, rq, scheme, expires, url);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
 
     if (ngx_iv_sigv4_init(&s, pool, rq) != NGX_OK) {
         return NGX_ERROR;
@@ -154,8 +149,6 @@ ngx_iv_sigv4_presign(ngx_pool_t *pool, ngx_iv_sigv4_request_t *rq,
     if (ngx_iv_sigv4_headers(&s, 0) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    expires = ngx_min(ngx_max(expires, 1), NGX_IV_SIGV4_MAX_EXPIRES);
 
     p = number + sizeof(number);
 
@@ -214,17 +207,19 @@ ngx_iv_uri_encode(u_char *dst, const ngx_str_t *src, ngx_uint_t keep_slash)
 
     static const u_char  hex[] = "0123456789ABCDEF";
 
+    /* letters, digits, "-", ".", "_", "~" */
+
+    static const uint32_t  plain[8] = {
+        0x00000000, 0x03ff6000, 0x87fffffe, 0x47fffffe, 0, 0, 0, 0
+    };
+
     n = 0;
     p = dst;
 
     for (i = 0; i < src->len; i++) {
         c = src->data[i];
 
-        if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')
-            || (c >= '0' && c <= '9')
-            || c == '-' || c == '.' || c == '_' || c == '~'
-            || (c == '/' && keep_slash))
-        {
+        if ((plain[c >> 5] & (1u << (c & 0x1f))) || (c == '/' && keep_slash)) {
             n++;
 
             if (p) {
@@ -454,9 +449,7 @@ ngx_iv_sigv4_query(ngx_iv_sigv4_t *s, const ngx_iv_pair_t *more,
 static ngx_int_t
 ngx_iv_sigv4_finish(ngx_iv_sigv4_t *s)
 {
-    u_char      key[NGX_IV_SHA256_LEN], sum[NGX_IV_SHA256_LEN];
-    u_char      hex[NGX_IV_SIGV4_HEX];
-    ngx_int_t   rc;
+    u_char      sum[NGX_IV_SHA256_LEN], hex[NGX_IV_SIGV4_HEX];
     ngx_str_t   parts[11];
 
     parts[0] = s->rq->method;
@@ -472,7 +465,8 @@ ngx_iv_sigv4_finish(ngx_iv_sigv4_t *s)
     parts[10] = s->payload;
 
     if (ngx_iv_sigv4_join(s->pool, &s->canonical, parts, 11) != NGX_OK
-        || ngx_iv_sha256(s->canonical.data, s->canonical.len, sum) != NGX_OK)
+        || ngx_iv_sha256_short(s->canonical.data, s->canonical.len, sum)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -490,20 +484,11 @@ ngx_iv_sigv4_finish(ngx_iv_sigv4_t *s)
     parts[6].data = hex;
     parts[6].len = NGX_IV_SIGV4_HEX;
 
-    if (ngx_iv_sigv4_join(s->pool, &s->string_to_sign, parts, 7) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (ngx_iv_sigv4_key(s, key) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    rc = ngx_iv_hmac_sha256(key, NGX_IV_SHA256_LEN, s->string_to_sign.data,
-                            s->string_to_sign.len, sum);
-
-    ngx_iv_wipe(key, sizeof(key));
-
-    if (rc != NGX_OK) {
+    if (ngx_iv_sigv4_join(s->pool, &s->string_to_sign, parts, 7) != NGX_OK
+        || ngx_iv_sigv4_hmac(s->pool, s->rq, &s->scope, &s->string_to_sign,
+                             sum)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -513,113 +498,6 @@ ngx_iv_sigv4_finish(ngx_iv_sigv4_t *s)
     s->signature.len = NGX_IV_SIGV4_HEX;
 
     return NGX_OK;
-}
-
-
-/* the signing key, from the cache if it is there */
-
-static ngx_int_t
-ngx_iv_sigv4_key(ngx_iv_sigv4_t *s, u_char *key)
-{
-    u_char                 id[NGX_IV_SHA256_LEN];
-    ngx_uint_t             i;
-    ngx_iv_sigv4_key_t    *k;
-    ngx_iv_sigv4_cache_t  *cache;
-
-    cache = s->rq->cache;
-
-    if (cache == NULL) {
-        return ngx_iv_sigv4_derive(s, key);
-    }
-
-    if (ngx_iv_sigv4_key_id(s, id) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < NGX_IV_SIGV4_CACHED; i++) {
-        k = &cache->keys[i];
-
-        if (ngx_iv_equal_ct(k->id, id, sizeof(id))) {
-            ngx_memcpy(key, k->key, NGX_IV_SHA256_LEN);
-            return NGX_OK;
-        }
-    }
-
-    if (ngx_iv_sigv4_derive(s, key) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    k = &cache->keys[cache->next++ % NGX_IV_SIGV4_CACHED];
-
-    ngx_memcpy(k->id, id, sizeof(id));
-    ngx_memcpy(k->key, key, NGX_IV_SHA256_LEN);
-
-    return NGX_OK;
-}
-
-
-/* the parts are set apart by LF, which is in none of them */
-
-static ngx_int_t
-ngx_iv_sigv4_key_id(ngx_iv_sigv4_t *s, u_char *id)
-{
-    ngx_int_t   rc;
-    ngx_str_t   all, parts[3];
-
-    parts[0] = s->scope;
-    parts[1] = ngx_iv_sigv4_lf;
-    parts[2] = s->rq->credentials->secret;
-
-    if (ngx_iv_sigv4_join(s->pool, &all, parts, 3) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    rc = ngx_iv_sha256(all.data, all.len, id);
-
-    ngx_iv_wipe(all.data, all.len);
-
-    return rc;
-}
-
-
-static ngx_int_t
-ngx_iv_sigv4_derive(ngx_iv_sigv4_t *s, u_char *key)
-{
-    u_char                   next[NGX_IV_SHA256_LEN];
-    ngx_int_t                rc;
-    ngx_str_t                secret, parts[3];
-    ngx_uint_t               i;
-    ngx_iv_sigv4_request_t  *rq;
-
-    rq = s->rq;
-
-    ngx_str_set(&parts[0], "AWS4");
-    parts[1] = rq->credentials->secret;
-
-    if (ngx_iv_sigv4_join(s->pool, &secret, parts, 2) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    rc = ngx_iv_hmac_sha256(secret.data, secret.len, s->date.data,
-                            NGX_IV_SIGV4_DAY, key);
-
-    ngx_iv_wipe(secret.data, secret.len);
-
-    parts[0] = rq->region;
-    parts[1] = rq->service;
-    parts[2] = ngx_iv_sigv4_terminator;
-
-    for (i = 0; i < 3 && rc == NGX_OK; i++) {
-        rc = ngx_iv_hmac_sha256(key, NGX_IV_SHA256_LEN, parts[i].data,
-                                parts[i].len, next);
-        if (rc == NGX_OK) {
-            ngx_memcpy(key, next, sizeof(next));
-        }
-    }
-
-    ngx_iv_wipe(next, sizeof(next));
-
-    return rc;
 }
 
 

@@ -12,6 +12,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "formats/ngx_iv_sha256.h"
 
 #define NGX_IV_SIGV4_MAX_EXPIRES  604800
 
@@ -25,16 +26,18 @@ typedef struct {
 
 
 /*
- * Signing keys are cached by date, region, service and key id: a small table
- * of the caller's (one per worker and storage), zeroed before first use.  A
- * cache may be NULL.  Wiped by ngx_iv_sigv4_cache_wipe().
+ * Signing keys are cached by date, region, service, key id and secret: a small
+ * table of the caller's (one per worker and storage), zeroed before first use.
+ * A cache may be NULL.  Wiped by ngx_iv_sigv4_cache_wipe().
  */
 #define NGX_IV_SIGV4_CACHED  4
+#define NGX_IV_SIGV4_ID      384    /* of longer ones none is kept */
 
 typedef struct {
-    u_char          id[32];         /* SHA-256 of date, region, service, key id,
-                                       secret; all zero: empty */
-    u_char          key[32];
+    size_t          scope;          /* 0: empty */
+    size_t          secret;
+    u_char          id[NGX_IV_SIGV4_ID];    /* scope and secret: compared */
+    ngx_iv_hmac_t   hmac;
 } ngx_iv_sigv4_key_t;
 
 typedef struct {

@@ -1,7 +1,7 @@
 #include "storage/ngx_iv_local_link.h"
 #include "base/ngx_iv_str.h"
-#include "formats/ngx_iv_hash.h"
 #include "formats/ngx_iv_name.h"
+#include "formats/ngx_iv_sha256.h"
 
 #define NGX_IV_LINK_SIGNATURE  (2 * NGX_IV_SHA256_LEN)
 #define NGX_IV_LINK_DIGITS     12
@@ -179,8 +179,10 @@ ngx_iv_local_sign(const ngx_iv_storage_conf_t *conf, ngx_pool_t *pool,
     const ngx_str_t *key, const ngx_str_t *expires,
     const ngx_str_t *disposition, u_char mac[NGX_IV_SHA256_LEN])
 {
-    u_char     *p;
-    ngx_str_t   text;
+    u_char         *p;
+    ngx_int_t       rc;
+    ngx_str_t       text;
+    ngx_iv_hmac_t   hmac;
 
     if (conf->secret.len == 0) {
         return NGX_ERROR;
@@ -206,8 +208,15 @@ ngx_iv_local_sign(const ngx_iv_storage_conf_t *conf, ngx_pool_t *pool,
         ngx_memcpy(p, disposition->data, disposition->len);
     }
 
-    return ngx_iv_hmac_sha256(conf->secret.data, conf->secret.len, text.data,
-                              text.len, mac);
+    rc = ngx_iv_hmac_init(&hmac, conf->secret.data, conf->secret.len);
+
+    if (rc == NGX_OK) {
+        rc = ngx_iv_hmac(&hmac, text.data, text.len, mac);
+    }
+
+    ngx_iv_wipe(&hmac, sizeof(ngx_iv_hmac_t));
+
+    return rc;
 }
 
 

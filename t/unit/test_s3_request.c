@@ -3,6 +3,8 @@
  * are right is test_sigv4.c's concern.
  *
  * sources: src/storage/ngx_iv_s3_request.c src/aws/ngx_iv_sigv4.c
+ * sources: src/aws/ngx_iv_sigv4_key.c src/aws/ngx_iv_sigv4_link.c
+ * sources: src/formats/ngx_iv_sha256.c
  * sources: src/base/ngx_iv_str.c src/formats/ngx_iv_date.c
  * sources: src/formats/ngx_iv_hash.c
  * sources: src/formats/ngx_iv_hash_pair.c

@@ -4,6 +4,8 @@
  * $IMAGE_VAULT_CACHE, else ~/.cache/image_vault.
  *
  * sources: src/aws/ngx_iv_sigv4.c src/base/ngx_iv_str.c
+ * sources: src/aws/ngx_iv_sigv4_key.c src/aws/ngx_iv_sigv4_link.c
+ * sources: src/formats/ngx_iv_sha256.c
  * sources: src/formats/ngx_iv_date.c src/formats/ngx_iv_hash.c
  * sources: src/formats/ngx_iv_hash_pair.c
  * libs: -lcrypto

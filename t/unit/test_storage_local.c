@@ -7,6 +7,8 @@
  * sources: src/formats/ngx_iv_hash.c src/formats/ngx_iv_name.c
  * sources: src/formats/ngx_iv_hash_pair.c
  * sources: src/aws/ngx_iv_sigv4.c src/formats/ngx_iv_date.c
+ * sources: src/aws/ngx_iv_sigv4_key.c src/aws/ngx_iv_sigv4_link.c
+ * sources: src/formats/ngx_iv_sha256.c
  * libs: -lcrypto
  */
 
