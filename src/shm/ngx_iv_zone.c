@@ -17,7 +17,6 @@ typedef struct {
     size_t            size;
     void             *cache;        /* what ngx_iv_cache_init() laid out */
     ngx_atomic_t      breaker;      /* 0: closed, else when to try again */
-    ngx_atomic_t      counts[NGX_IV_COUNT_LAST];
     ngx_iv_zone_meter_t  meter;
 } ngx_iv_zone_shared_t;
 
@@ -27,6 +26,7 @@ struct ngx_iv_zone_s {
     ngx_slab_pool_t       *slab;
     ngx_iv_cache_t         cache;
     ngx_iv_zone_slot_t    *slot;    /* this worker's, or NULL */
+    ngx_uint_t             stripe;  /* of the counters that it writes */
     ngx_iv_zone_slot_t     none;    /* for want of a slot */
 };
 
@@ -291,8 +291,7 @@ ngx_iv_zone_add(ngx_iv_zone_t *zone, ngx_iv_count_e what, ngx_uint_t n)
 {
     ngx_atomic_t  *flight;
 
-    (void) ngx_atomic_fetch_add(&zone->shared->counts[what],
-                                (ngx_atomic_int_t) n);
+    ngx_iv_zone_meter_add(&zone->shared->meter, zone->stripe, what, n);
 
     /* every upload that begins ends as one of these */
 
@@ -320,7 +319,7 @@ ngx_iv_zone_add(ngx_iv_zone_t *zone, ngx_iv_count_e what, ngx_uint_t n)
 ngx_uint_t
 ngx_iv_zone_get(ngx_iv_zone_t *zone, ngx_iv_count_e what)
 {
-    return (ngx_uint_t) zone->shared->counts[what];
+    return ngx_iv_zone_meter_get(&zone->shared->meter, what);
 }
 
 
@@ -404,7 +403,12 @@ ngx_iv_zone_times(ngx_iv_zone_t *zone, ngx_iv_time_e what)
 void
 ngx_iv_zone_join(ngx_iv_zone_t *zone)
 {
-    zone->slot = ngx_iv_zone_meter_join(&zone->shared->meter);
+    ngx_iv_zone_meter_t  *meter;
+
+    meter = &zone->shared->meter;
+
+    zone->slot = ngx_iv_zone_meter_join(meter);
+    zone->stripe = ngx_iv_zone_meter_stripe(meter, zone->slot);
 }
 
 

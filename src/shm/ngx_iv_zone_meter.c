@@ -10,6 +10,38 @@ const ngx_msec_t  ngx_iv_zone_bounds[NGX_IV_ZONE_BUCKETS - 1] = {
 
 
 void
+ngx_iv_zone_meter_add(ngx_iv_zone_meter_t *m, ngx_uint_t stripe,
+    ngx_iv_count_e what, ngx_uint_t n)
+{
+    (void) ngx_atomic_fetch_add(&m->stripes[stripe].counts[what],
+                                (ngx_atomic_int_t) n);
+}
+
+
+ngx_uint_t
+ngx_iv_zone_meter_get(ngx_iv_zone_meter_t *m, ngx_iv_count_e what)
+{
+    ngx_uint_t  i, n;
+
+    n = 0;
+
+    for (i = 0; i < NGX_IV_ZONE_STRIPES; i++) {
+        n += (ngx_uint_t) ngx_atomic_fetch_add(&m->stripes[i].counts[what], 0);
+    }
+
+    return n;
+}
+
+
+ngx_uint_t
+ngx_iv_zone_meter_stripe(const ngx_iv_zone_meter_t *m,
+    const ngx_iv_zone_slot_t *slot)
+{
+    return slot ? (ngx_uint_t) (slot - m->slots) % NGX_IV_ZONE_STRIPES : 0;
+}
+
+
+void
 ngx_iv_zone_meter_time(ngx_iv_zone_meter_t *m, ngx_iv_time_e what,
     ngx_msec_t ms)
 {
