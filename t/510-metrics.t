@@ -59,8 +59,9 @@ is(upload('/small', 'carol')->{status}, 403, 'over a quota');
 curl('-T', temp_file('nothing'), '-H', 'Content-Type: image/png',
      $n->url('/api/upload?as=alice&filename=y.png'));
 is(curl($n->url("/api/$id?as=alice"))->{status}, 200, 'read');
-is(curl($n->url("/api/$id/view?as=alice"))->{status}, 302, 'seen');
+is(curl($n->url("/api/$id/view?as=alice"))->{status}, 302, 'seen') for 1, 2;
 is(curl($n->url("/api/$id?as=mallory"))->{status}, 404, 'by a stranger');
+is(curl($n->url("/api/$id/view?as=mallory"))->{status}, 404, 'twice');
 is(curl($n->url('/api/' . 'a' x 24 . '?as=alice'))->{status}, 404, 'none');
 
 $r = scrape();
@@ -70,10 +71,16 @@ my %want = (
     'uploads_total{result="failed"}'       => 0,
     'upload_bytes_total'                   => length $png,
     'quota_refusals_total'                 => 1,
-    'retrievals_total{result="redirect"}'  => 1,
-    'retrievals_total{result="document"}'  => 1,
-    'retrievals_total{result="not_found"}' => 2,
-    'denied_total{reason="not_allowed"}'   => 1,
+    'retrievals_total{result="redirect",cache="none"}'  => 0,
+    'retrievals_total{result="redirect",cache="miss"}'  => 1,
+    'retrievals_total{result="redirect",cache="hit"}'   => 1,
+    'retrievals_total{result="document",cache="none"}'  => 1,
+    'retrievals_total{result="not_found",cache="none"}' => 2,
+    'retrievals_total{result="not_found",cache="negative"}' => 1,
+    'cache_entries'                        => 1,
+    'cache_fills_total'                    => 1,
+    'cache_evictions_total'                => 0,
+    'denied_total{reason="not_allowed"}'   => 2,
     'uploads_in_flight'                    => 0,
     'database_breaker_open'                => 0,
     'zone_size_bytes'                      => 1 << 20,

@@ -29,6 +29,14 @@ ngx_http_image_vault_count(ngx_iv_count_e what, ngx_uint_t n)
 }
 
 
+void
+ngx_http_image_vault_count_retrieval(ngx_http_image_vault_ctx_t *ctx,
+    ngx_iv_count_e what)
+{
+    ngx_http_image_vault_count(what + ctx->cache, 1);
+}
+
+
 ngx_int_t
 ngx_http_image_vault_add_header(ngx_http_request_t *r, const char *name,
     const ngx_str_t *value)
@@ -225,13 +233,16 @@ ngx_http_image_vault_count_error(ngx_http_image_vault_ctx_t *ctx,
     }
 
     if (code == NGX_IV_NOT_FOUND) {
-        ngx_http_image_vault_count(NGX_IV_COUNT_RETRIEVALS_MISSED, 1);
+        ngx_http_image_vault_count_retrieval(ctx,
+                                             NGX_IV_COUNT_RETRIEVALS_MISSED);
 
     } else if (status < NGX_HTTP_INTERNAL_SERVER_ERROR) {
-        ngx_http_image_vault_count(NGX_IV_COUNT_RETRIEVALS_REFUSED, 1);
+        ngx_http_image_vault_count_retrieval(ctx,
+                                             NGX_IV_COUNT_RETRIEVALS_REFUSED);
 
     } else {
-        ngx_http_image_vault_count(NGX_IV_COUNT_RETRIEVALS_FAILED, 1);
+        ngx_http_image_vault_count_retrieval(ctx,
+                                             NGX_IV_COUNT_RETRIEVALS_FAILED);
     }
 }
 

@@ -5,7 +5,7 @@
  *   routes.c    the one table: path, methods, function, what is checked first
  *   handler.c   from a location to an endpoint
  *   ask.c       an endpoint asks the metadata store
- *   find.c      may this owner have this image?
+ *   find.c      may this owner have this image?  cache.c: what the zone knows
  *   json_in.c   the JSON body of a request
  *   audit.c     what they did, for the trail
  *   args.c      the arguments of a request's query
@@ -64,6 +64,21 @@ ngx_iv_metadata_op_t *ngx_http_image_vault_ask(ngx_http_request_t *r,
  */
 ngx_int_t ngx_http_image_vault_lookup(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_next_pt next);
+
+
+/* cache.c */
+
+/* what the zone's entry of ctx->id allows; sets ctx->cache.  As find() returns,
+ * NGX_DECLINED: the store is to be asked */
+ngx_int_t ngx_http_image_vault_cached(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx,
+    const ngx_http_image_vault_loc_conf_t *lcf);
+/* of an entry, with what find() promises; NULL: no memory */
+ngx_iv_document_t *ngx_http_image_vault_entry_document(ngx_pool_t *pool,
+    const u_char id[NGX_IV_ID_LEN], const ngx_iv_cache_entry_t *entry);
+/* the entry's strings are the document's */
+void ngx_http_image_vault_document_entry(const ngx_iv_document_t *doc,
+    ngx_iv_cache_entry_t *entry);
 
 
 /* json_in.c */

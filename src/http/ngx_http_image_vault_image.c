@@ -408,7 +408,7 @@ ngx_http_image_vault_send_redirect(ngx_http_request_t *r,
     }
 
     ctx->result = "redirect";
-    ngx_http_image_vault_count(NGX_IV_COUNT_REDIRECTS, 1);
+    ngx_http_image_vault_count_retrieval(ctx, NGX_IV_COUNT_REDIRECTS);
 
     r->headers_out.status = NGX_HTTP_MOVED_TEMPORARILY;
     r->headers_out.content_length_n = 0;

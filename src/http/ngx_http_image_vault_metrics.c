@@ -29,6 +29,8 @@ static u_char *ngx_http_image_vault_metrics_counters(u_char *p, u_char *last,
     ngx_iv_zone_t *zone);
 static u_char *ngx_http_image_vault_metrics_gauges(u_char *p, u_char *last,
     ngx_iv_zone_t *zone);
+static u_char *ngx_http_image_vault_metrics_cache(u_char *p, u_char *last,
+    ngx_iv_cache_t *cache);
 static u_char *ngx_http_image_vault_metrics_times(u_char *p, u_char *last,
     ngx_iv_zone_t *zone, const char *name, const char *help,
     const ngx_http_image_vault_label_t *labels);
@@ -48,16 +50,61 @@ static const ngx_http_image_vault_metric_t  ngx_http_image_vault_counters[] = {
     { "upload_bytes_total", "counter", "Bytes of the images created.",
       "", NGX_IV_COUNT_UPLOAD_BYTES },
 
-    { "retrievals_total", "counter", "Requests for one image, by result.",
-      "{result=\"redirect\"}", NGX_IV_COUNT_REDIRECTS },
+    { "retrievals_total", "counter",
+      "Requests for one image, by result and by what the cache knew.",
+      "{result=\"redirect\",cache=\"none\"}",
+      NGX_IV_COUNT_REDIRECTS },
     { "retrievals_total", NULL, NULL,
-      "{result=\"document\"}", NGX_IV_COUNT_RETRIEVALS_DOCUMENT },
+      "{result=\"redirect\",cache=\"miss\"}",
+      NGX_IV_COUNT_REDIRECTS_MISS },
     { "retrievals_total", NULL, NULL,
-      "{result=\"not_found\"}", NGX_IV_COUNT_RETRIEVALS_MISSED },
+      "{result=\"redirect\",cache=\"hit\"}",
+      NGX_IV_COUNT_REDIRECTS_HIT },
     { "retrievals_total", NULL, NULL,
-      "{result=\"refused\"}", NGX_IV_COUNT_RETRIEVALS_REFUSED },
+      "{result=\"redirect\",cache=\"expired\"}",
+      NGX_IV_COUNT_REDIRECTS_EXPIRED },
     { "retrievals_total", NULL, NULL,
-      "{result=\"failed\"}", NGX_IV_COUNT_RETRIEVALS_FAILED },
+      "{result=\"document\",cache=\"none\"}",
+      NGX_IV_COUNT_RETRIEVALS_DOCUMENT },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"not_found\",cache=\"none\"}",
+      NGX_IV_COUNT_RETRIEVALS_MISSED },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"not_found\",cache=\"miss\"}",
+      NGX_IV_COUNT_RETRIEVALS_MISSED_MISS },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"not_found\",cache=\"hit\"}",
+      NGX_IV_COUNT_RETRIEVALS_MISSED_HIT },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"not_found\",cache=\"expired\"}",
+      NGX_IV_COUNT_RETRIEVALS_MISSED_EXPIRED },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"not_found\",cache=\"negative\"}",
+      NGX_IV_COUNT_RETRIEVALS_MISSED_NEGATIVE },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"refused\",cache=\"none\"}",
+      NGX_IV_COUNT_RETRIEVALS_REFUSED },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"refused\",cache=\"miss\"}",
+      NGX_IV_COUNT_RETRIEVALS_REFUSED_MISS },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"refused\",cache=\"hit\"}",
+      NGX_IV_COUNT_RETRIEVALS_REFUSED_HIT },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"refused\",cache=\"expired\"}",
+      NGX_IV_COUNT_RETRIEVALS_REFUSED_EXPIRED },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"failed\",cache=\"none\"}",
+      NGX_IV_COUNT_RETRIEVALS_FAILED },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"failed\",cache=\"miss\"}",
+      NGX_IV_COUNT_RETRIEVALS_FAILED_MISS },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"failed\",cache=\"hit\"}",
+      NGX_IV_COUNT_RETRIEVALS_FAILED_HIT },
+    { "retrievals_total", NULL, NULL,
+      "{result=\"failed\",cache=\"expired\"}",
+      NGX_IV_COUNT_RETRIEVALS_FAILED_EXPIRED },
 
     { "metadata_answers_total", "counter",
       "Answers made of documents: images, lists, usage, URLs on demand.",
@@ -171,6 +218,7 @@ ngx_http_image_vault_metrics(ngx_http_request_t *r)
 
     p = ngx_http_image_vault_metrics_counters(p, last, zone);
     p = ngx_http_image_vault_metrics_gauges(p, last, zone);
+    p = ngx_http_image_vault_metrics_cache(p, last, ngx_iv_zone_cache(zone));
     p = ngx_http_image_vault_metrics_times(p, last, zone,
                              "database_request_duration_seconds",
                              "How long calls to MongoDB took.",
@@ -270,6 +318,63 @@ ngx_http_image_vault_metrics_gauges(u_char *p, u_char *last,
                          "image_vault_queue_length{queue=\"%s\"} %ui\n",
                          q->label,
                          ngx_iv_zone_gauge_sum(zone, q->what));
+    }
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_image_vault_metrics_cache(u_char *p, u_char *last,
+    ngx_iv_cache_t *cache)
+{
+    ngx_uint_t            i;
+    ngx_iv_cache_stats_t  stats;
+
+    static const struct {
+        const char  *name;
+        const char  *type;
+        const char  *help;
+        size_t       offset;
+    } lines[] = {
+        { "entries", "gauge",
+          "Entries of the ownership cache, dropped ones included until their "
+          "memory is used again.",
+          offsetof(ngx_iv_cache_stats_t, entries) },
+        { "used_bytes", "gauge", "Memory of these entries.",
+          offsetof(ngx_iv_cache_stats_t, bytes) },
+        { "size_bytes", "gauge", "Memory for entries.",
+          offsetof(ngx_iv_cache_stats_t, size) },
+        { "fills_total", "counter", "Entries written.",
+          offsetof(ngx_iv_cache_stats_t, fills) },
+        { "stale_fills_total", "counter",
+          "Look-ups asked for again, as the image was changed meanwhile.",
+          offsetof(ngx_iv_cache_stats_t, stale) },
+        { "skipped_fills_total", "counter",
+          "Entries not kept: too large, or another worker wrote.",
+          offsetof(ngx_iv_cache_stats_t, skipped) },
+        { "evictions_total", "counter",
+          "Entries that had to make room for others.",
+          offsetof(ngx_iv_cache_stats_t, evictions) },
+        { "drops_total", "counter",
+          "Drops after changes, whether there was an entry or not.",
+          offsetof(ngx_iv_cache_stats_t, drops) },
+        { "recoveries_total", "counter",
+          "Parts of the cache emptied as a worker died in the midst of a "
+          "write.",
+          offsetof(ngx_iv_cache_stats_t, recovered) }
+    };
+
+    ngx_iv_cache_stats(cache, &stats);
+
+    for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        p = ngx_slprintf(p, last,
+                         "# HELP image_vault_cache_%s %s\n"
+                         "# TYPE image_vault_cache_%s %s\n"
+                         "image_vault_cache_%s %uL\n",
+                         lines[i].name, lines[i].help,
+                         lines[i].name, lines[i].type, lines[i].name,
+                         *(uint64_t *) ((u_char *) &stats + lines[i].offset));
     }
 
     return p;

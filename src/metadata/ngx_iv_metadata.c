@@ -36,7 +36,8 @@ static void ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md);
 
 ngx_iv_metadata_t *
 ngx_iv_metadata_create(ngx_cycle_t *cycle, const ngx_iv_metadata_conf_t *conf,
-    ngx_iv_zone_t *zone, ngx_iv_queue_t *read, ngx_iv_queue_t *write)
+    ngx_iv_zone_t *zone, ngx_iv_flights_t *flights, ngx_iv_queue_t *read,
+    ngx_iv_queue_t *write)
 {
     const char         *error;
     ngx_iv_metadata_t  *md;
@@ -54,6 +55,8 @@ ngx_iv_metadata_create(ngx_cycle_t *cycle, const ngx_iv_metadata_conf_t *conf,
     }
 
     md->zone = zone;
+    md->cache = ngx_iv_zone_cache(zone);
+    md->flights = flights;
     md->read = read;
     md->write = write;
     md->log = cycle->log;
@@ -370,6 +373,7 @@ ngx_iv_metadata_run(void *ctx, ngx_log_t *log)
     ngx_iv_metadata_work_t  *work = ctx;
 
     ngx_iv_mongo_run(&work->call);
+    ngx_iv_metadata_drop(work->metadata, &work->call);
 }
 
 
@@ -387,6 +391,7 @@ ngx_iv_metadata_done(ngx_iv_job_t *job)
 
     md->active--;
 
+    ngx_iv_metadata_forget(md, &work->call);
     ngx_iv_metadata_learn(md, &work->call, op ? op->log : md->log);
 
     if (op == NULL) {

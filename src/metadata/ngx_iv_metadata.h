@@ -10,6 +10,8 @@
  * An operation belongs to the caller's pool; destroying that pool cancels it:
  * no callback comes, what was under way may still be applied.
  * Writes are acknowledged by a majority; reads are primary, majority.
+ * Whatever a write may have changed is dropped from the zone's cache before its
+ * outcome is told.
  */
 
 #ifndef NGX_IV_METADATA_H
@@ -21,6 +23,7 @@
 #include "base/ngx_iv_str.h"
 #include "base/ngx_iv_thread.h"
 #include "formats/ngx_iv_hash.h"
+#include "shm/ngx_iv_flight.h"
 #include "shm/ngx_iv_zone.h"
 
 
@@ -114,10 +117,11 @@ typedef struct {
 typedef struct ngx_iv_metadata_s     ngx_iv_metadata_t;
 typedef struct ngx_iv_metadata_op_s  ngx_iv_metadata_op_t;
 
-/* in init_process of workers only.  NULL: said in the log */
+/* in init_process of workers only; flights: the look-ups under way of this
+ * worker.  NULL: said in the log */
 ngx_iv_metadata_t *ngx_iv_metadata_create(ngx_cycle_t *cycle,
     const ngx_iv_metadata_conf_t *conf, ngx_iv_zone_t *zone,
-    ngx_iv_queue_t *read, ngx_iv_queue_t *write);
+    ngx_iv_flights_t *flights, ngx_iv_queue_t *read, ngx_iv_queue_t *write);
 /* in exit_process, when no thread works any more */
 void ngx_iv_metadata_destroy(ngx_iv_metadata_t *md);
 

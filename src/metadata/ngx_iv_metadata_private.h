@@ -5,6 +5,7 @@
  * ngx_iv_metadata_account.c  quota and repeated requests
  * ngx_iv_metadata_list.c     lists, changes, users
  * ngx_iv_metadata_indexes.c  the making of indexes
+ * ngx_iv_metadata_cache.c    what writes drop of the ownership cache
  * ngx_iv_audit.c             the queue of the audit trail
  */
 
@@ -27,6 +28,8 @@ typedef struct ngx_iv_audit_queue_s  ngx_iv_audit_queue_t;
 struct ngx_iv_metadata_s {
     ngx_iv_mongo_t       *mongo;
     ngx_iv_zone_t        *zone;
+    ngx_iv_cache_t       *cache;
+    ngx_iv_flights_t     *flights;
     ngx_iv_queue_t       *read;
     ngx_iv_queue_t       *write;
     ngx_log_t            *log;
@@ -57,6 +60,14 @@ void ngx_iv_metadata_run(void *ctx, ngx_log_t *log);
 void ngx_iv_metadata_learn(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call,
     ngx_log_t *log);
 void ngx_iv_metadata_log_failure(ngx_iv_mongo_call_t *call, ngx_log_t *log);
+
+/* with each call that was made: the images that it may have changed are dropped
+ * from the cache (in its thread), and nobody joins a look-up of them that began
+ * before (event loop, before anybody is told) */
+void ngx_iv_metadata_drop(ngx_iv_metadata_t *md,
+    const ngx_iv_mongo_call_t *call);
+void ngx_iv_metadata_forget(ngx_iv_metadata_t *md,
+    const ngx_iv_mongo_call_t *call);
 
 /* a timer's handler, its data is the store */
 void ngx_iv_metadata_indexes(ngx_event_t *ev);

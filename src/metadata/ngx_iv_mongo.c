@@ -106,6 +106,16 @@ ngx_iv_mongo_name(ngx_iv_mongo_kind_e kind)
 }
 
 
+ngx_uint_t
+ngx_iv_mongo_changes_images(ngx_iv_mongo_kind_e kind)
+{
+    return kind >= NGX_IV_MONGO_INSERT
+           && ngx_strcmp(ngx_iv_mongo_kinds[kind].collection,
+                         NGX_IV_MONGO_IMAGES)
+              == 0;
+}
+
+
 /*
  * The driver's own message may quote the URI with its password, thus it is
  * not passed on.

@@ -124,6 +124,8 @@ void ngx_iv_mongo_destroy(ngx_iv_mongo_t *mongo);
 void ngx_iv_mongo_run(ngx_iv_mongo_call_t *call);
 
 const char *ngx_iv_mongo_name(ngx_iv_mongo_kind_e kind);
+/* 1: it writes documents of `images`: those of call->id, refs and bulk's ids */
+ngx_uint_t ngx_iv_mongo_changes_images(ngx_iv_mongo_kind_e kind);
 
 
 #endif

@@ -12,6 +12,9 @@
 #define NGX_HTTP_IMAGE_VAULT_WEEK      604800   /* the longest life of a URL */
 #define NGX_HTTP_IMAGE_VAULT_INTERVAL  30000    /* image_vault_sweep, ms */
 #define NGX_HTTP_IMAGE_VAULT_STALE     900000
+#define NGX_HTTP_IMAGE_VAULT_VALID     60000    /* …_cache_valid, ms */
+#define NGX_HTTP_IMAGE_VAULT_NEGATIVE  5000
+#define NGX_HTTP_IMAGE_VAULT_DAY       86400000
 #define NGX_HTTP_IMAGE_VAULT_BUFFERS   (128 * 1024 * 1024)
 #define NGX_HTTP_IMAGE_VAULT_FILES_MAX 1000     /* parts a form may have */
 
@@ -69,6 +72,8 @@ char *ngx_http_image_vault_audit_on_off(ngx_conf_t *cf,
 char *ngx_http_image_vault_max_pixels(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_image_vault_types(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_image_vault_cache_valid(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_image_vault_seconds(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

@@ -8,6 +8,10 @@
 #define NGX_HTTP_IMAGE_VAULT_ZONE_PAGES  8
 
 
+static char *ngx_http_image_vault_cache_time(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_msec_t *out);
+
+
 char *
 ngx_http_image_vault_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -592,6 +596,73 @@ ngx_http_image_vault_seconds(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     *seconds = n;
+
+    return NGX_CONF_OK;
+}
+
+
+/* a short life of entries holds for those that turn away as well */
+
+char *
+ngx_http_image_vault_cache_valid(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_image_vault_loc_conf_t *lcf = conf;
+
+    ngx_str_t  *value, text;
+
+    if (lcf->cache_valid != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    if (ngx_http_image_vault_values(cf, 0) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_http_image_vault_cache_time(cf, &value[1], &lcf->cache_valid)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (cf->args->nelts == 2) {
+        lcf->cache_negative = ngx_min(lcf->cache_valid,
+                                      NGX_HTTP_IMAGE_VAULT_NEGATIVE);
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value[2].data, "negative=", 9) != 0) {
+        return ngx_http_image_vault_invalid(cf, &value[2],
+                                            "only \"negative=time\" may "
+                                            "follow the time");
+    }
+
+    text.data = value[2].data + 9;
+    text.len = value[2].len - 9;
+
+    if (ngx_http_image_vault_value(cf, &text, 0) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_image_vault_cache_time(cf, &text, &lcf->cache_negative);
+}
+
+
+static char *
+ngx_http_image_vault_cache_time(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_msec_t *out)
+{
+    if (ngx_http_image_vault_msec(cf, value, 0, out) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (*out > NGX_HTTP_IMAGE_VAULT_DAY) {
+        return ngx_http_image_vault_invalid(cf, value,
+                                            "a time from 0 to 1d is "
+                                            "expected");
+    }
 
     return NGX_CONF_OK;
 }

@@ -191,6 +191,13 @@ static ngx_command_t  ngx_http_image_vault_commands[] = {
       offsetof(ngx_http_image_vault_loc_conf_t, url_window),
       NULL },
 
+    { ngx_string("image_vault_cache_valid"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_image_vault_cache_valid,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("image_vault_cors"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_image_vault_cors,
@@ -412,6 +419,8 @@ ngx_http_image_vault_create_loc_conf(ngx_conf_t *cf)
     lcf->key = NGX_CONF_UNSET_PTR;
     lcf->url_expiry = NGX_CONF_UNSET;
     lcf->url_window = NGX_CONF_UNSET;
+    lcf->cache_valid = NGX_CONF_UNSET_MSEC;
+    lcf->cache_negative = NGX_CONF_UNSET_MSEC;
     lcf->cors = NGX_CONF_UNSET_PTR;
     lcf->cors_max_age = NGX_CONF_UNSET;
     lcf->audit = NGX_CONF_UNSET;
@@ -449,6 +458,10 @@ ngx_http_image_vault_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->key, prev->key, NULL);
     ngx_conf_merge_sec_value(conf->url_expiry, prev->url_expiry, 3600);
     ngx_conf_merge_sec_value(conf->url_window, prev->url_window, 300);
+    ngx_conf_merge_msec_value(conf->cache_valid, prev->cache_valid,
+                              NGX_HTTP_IMAGE_VAULT_VALID);
+    ngx_conf_merge_msec_value(conf->cache_negative, prev->cache_negative,
+                              NGX_HTTP_IMAGE_VAULT_NEGATIVE);
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
     ngx_conf_merge_sec_value(conf->cors_max_age, prev->cors_max_age, 3600);
     ngx_conf_merge_value(conf->audit, prev->audit, 0);

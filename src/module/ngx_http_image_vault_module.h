@@ -20,6 +20,7 @@
 #include "base/ngx_iv_thread.h"
 #include "formats/ngx_iv_cors.h"
 #include "formats/ngx_iv_json.h"
+#include "shm/ngx_iv_flight.h"
 #include "shm/ngx_iv_zone.h"
 #include "metadata/ngx_iv_metadata.h"
 #include "storage/ngx_iv_storage.h"
@@ -40,6 +41,17 @@ typedef enum {
     NGX_HTTP_IMAGE_VAULT_HEALTH,
     NGX_HTTP_IMAGE_VAULT_METRICS
 } ngx_http_image_vault_endpoint_e;
+
+
+/* $image_vault_cache; the order is that of ngx_iv_cache_state_e and of the
+ * zone's counters */
+typedef enum {
+    NGX_HTTP_IMAGE_VAULT_CACHE_NONE = 0,
+    NGX_HTTP_IMAGE_VAULT_CACHE_MISS,
+    NGX_HTTP_IMAGE_VAULT_CACHE_HIT,
+    NGX_HTTP_IMAGE_VAULT_CACHE_EXPIRED,
+    NGX_HTTP_IMAGE_VAULT_CACHE_NEGATIVE
+} ngx_http_image_vault_cache_e;
 
 
 /* image_vault_cors */
@@ -96,6 +108,8 @@ typedef struct {
     ngx_array_t            *key;            /* segments before the file name */
     time_t                  url_expiry;
     time_t                  url_window;
+    ngx_msec_t              cache_valid;    /* 0: entries are not looked at */
+    ngx_msec_t              cache_negative;
     ngx_http_image_vault_cors_t  *cors;     /* NULL: off */
     time_t                  cors_max_age;
     ngx_flag_t              audit;
@@ -113,6 +127,9 @@ typedef struct {
     ngx_iv_queue_t          write;
     ngx_iv_queue_t          hash;
     ngx_iv_metadata_t      *metadata;
+    ngx_iv_cache_t         *cache;          /* the zone's */
+    ngx_iv_cache_found_t   *found;          /* room for an entry of it */
+    ngx_iv_flights_t        flights;        /* look-ups under way */
     ngx_iv_storage_t      **storages;       /* in the order of conf->storages */
     ngx_iv_storage_env_t    env;
     ngx_iv_room_t          *room;           /* bodies of unknown length */
@@ -160,6 +177,7 @@ typedef struct {
     ngx_str_t               filename;       /* once the key is being made */
     ngx_iv_document_t      *document;
     const char             *refusal;        /* by find(), for the log */
+    ngx_http_image_vault_cache_e  cache;    /* of find() */
     ngx_str_t               url;
     ngx_msec_t              metadata_time;  /* NGX_TIMER_INFINITE: none */
     ngx_msec_t              storage_time;
@@ -338,6 +356,9 @@ ngx_int_t ngx_http_image_vault_add_header(ngx_http_request_t *r,
 /* $request_id; empty if there is none */
 void ngx_http_image_vault_request_id(ngx_http_request_t *r, ngx_str_t *id);
 void ngx_http_image_vault_count(ngx_iv_count_e what, ngx_uint_t n);
+/* a retrieval, by what the cache knew: the first of its five counters */
+void ngx_http_image_vault_count_retrieval(ngx_http_image_vault_ctx_t *ctx,
+    ngx_iv_count_e what);
 #if (NGX_HTTP_V2)
 /* …_linger.c: keeps the stream of an answered request open until the client
  * has stopped sending, a second at most.  NGX_OK or NGX_ERROR */

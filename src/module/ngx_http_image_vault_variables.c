@@ -18,7 +18,7 @@ static ngx_int_t ngx_http_image_vault_variable_result(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_image_vault_variable_time(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_image_vault_variable_none(ngx_http_request_t *r,
+static ngx_int_t ngx_http_image_vault_variable_cache(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static void ngx_http_image_vault_variable_set(ngx_http_variable_value_t *v,
     u_char *data, size_t len);
@@ -68,9 +68,8 @@ static ngx_http_variable_t  ngx_http_image_vault_vars[] = {
       ngx_http_image_vault_variable_result, 0,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
-    /* every answer comes from the database: there is no state to tell */
     { ngx_string("image_vault_cache"), NULL,
-      ngx_http_image_vault_variable_none, 0,
+      ngx_http_image_vault_variable_cache, 0,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("image_vault_db_time"), NULL,
@@ -258,10 +257,28 @@ ngx_http_image_vault_variable_time(ngx_http_request_t *r,
 
 
 static ngx_int_t
-ngx_http_image_vault_variable_none(ngx_http_request_t *r,
+ngx_http_image_vault_variable_cache(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    v->not_found = 1;
+    ngx_http_image_vault_ctx_t  *ctx;
+
+    static const ngx_str_t  states[] = {
+        ngx_null_string,
+        ngx_string("MISS"),
+        ngx_string("HIT"),
+        ngx_string("EXPIRED"),
+        ngx_string("NEGATIVE")
+    };
+
+    ctx = ngx_http_image_vault_find_ctx(r);
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    ngx_http_image_vault_variable_set(v, states[ctx->cache].data,
+                                      states[ctx->cache].len);
 
     return NGX_OK;
 }

@@ -13,6 +13,8 @@
 
 static ngx_int_t ngx_http_image_vault_init_worker(ngx_cycle_t *cycle,
     ngx_http_image_vault_main_conf_t *mcf);
+static ngx_int_t ngx_http_image_vault_init_cache(ngx_cycle_t *cycle,
+    ngx_http_image_vault_worker_t *worker);
 static void ngx_http_image_vault_forget_worker(void *data);
 
 
@@ -86,8 +88,13 @@ ngx_http_image_vault_init_worker(ngx_cycle_t *cycle,
         return NGX_ERROR;
     }
 
+    if (ngx_http_image_vault_init_cache(cycle, worker) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     worker->metadata = ngx_iv_metadata_create(cycle, &mcf->metadata, mcf->zone,
-                                              &worker->read, &worker->write);
+                                              &worker->flights, &worker->read,
+                                              &worker->write);
     if (worker->metadata == NULL) {
         return NGX_ERROR;
     }
@@ -119,6 +126,31 @@ ngx_http_image_vault_init_worker(ngx_cycle_t *cycle,
         return ngx_iv_sweep_start(cycle, &mcf->sweep, worker->metadata,
                                   worker->storages, mcf->storages.nelts,
                                   mcf->zone);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_image_vault_init_cache(ngx_cycle_t *cycle,
+    ngx_http_image_vault_worker_t *worker)
+{
+    worker->cache = ngx_iv_zone_cache(worker->conf->zone);
+
+    worker->found = ngx_palloc(cycle->pool, sizeof(ngx_iv_cache_found_t));
+    if (worker->found == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_iv_flights_init(&worker->flights) != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "the system has no random bytes");
+        return NGX_ERROR;
+    }
+
+    if (!ngx_test_config) {
+        ngx_iv_cache_worker(worker->cache, ngx_pid, ngx_worker);
     }
 
     return NGX_OK;

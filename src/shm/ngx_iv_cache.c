@@ -350,7 +350,8 @@ ngx_iv_cache_judge(ngx_iv_cache_place_t *place, ngx_iv_cache_copy_t *copy,
 }
 
 
-/* jitter differs from entry to entry and from fill to fill */
+/* jitter differs from entry to entry and from fill to fill; another worker's
+ * clock may be ahead, but 0 is no life at all */
 
 static ngx_uint_t
 ngx_iv_cache_young(uint64_t hash, int64_t at, int64_t now, ngx_msec_t life)
@@ -360,7 +361,7 @@ ngx_iv_cache_young(uint64_t hash, int64_t at, int64_t now, ngx_msec_t life)
 
     age = now - at;
 
-    if (age < -NGX_IV_CACHE_SKEW) {
+    if (life == 0 || age < -NGX_IV_CACHE_SKEW) {
         return 0;
     }
 

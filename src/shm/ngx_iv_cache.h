@@ -150,8 +150,9 @@ ngx_iv_cache_state_e ngx_iv_cache_get(ngx_iv_cache_t *cache,
  * Before a look-up in the store: NGX_OK: ask the store, then call fill() or
  * abandon() with the token.  NGX_AGAIN: another worker asks just now; get
  * again in some milliseconds, then begin again.  The mark lapses after `wait`,
- * the same for all, so that a killed worker holds nobody up.  Within a worker
- * the askers of one id wait for each other before that: ngx_iv_flight.h.
+ * the same for all, so that a killed worker holds nobody up; who has waited
+ * long enough may ask beside it, the token is good.  Within a worker the
+ * askers of one id wait for each other before that: ngx_iv_flight.h.
  */
 ngx_int_t ngx_iv_cache_begin(ngx_iv_cache_t *cache,
     const u_char id[NGX_IV_ID_LEN], int64_t now, ngx_msec_t wait,
