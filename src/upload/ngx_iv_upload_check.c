@@ -98,7 +98,7 @@ ngx_iv_ring_trim(ngx_iv_ring_t *ring, off_t sent)
         /* NULL: emptied before */
 
         if (*block) {
-            ngx_free(*block);
+            ngx_iv_block_put(*block);
             *block = NULL;
         }
 
@@ -119,7 +119,7 @@ ngx_iv_ring_empty(ngx_iv_ring_t *ring)
 
     for (i = 0; i < ring->nblocks; i++) {
         if (ring->blocks[i]) {
-            ngx_free(ring->blocks[i]);
+            ngx_iv_block_put(ring->blocks[i]);
             ring->blocks[i] = NULL;
         }
     }
@@ -198,21 +198,22 @@ ngx_iv_ring_room(ngx_iv_ring_t *ring, off_t sent, u_char **p, size_t *n,
 static ngx_int_t
 ngx_iv_ring_block(ngx_iv_ring_t *ring, ngx_log_t *log)
 {
-    size_t    n;
     u_char  **mem;
 
     if (ring->blocks) {
         mem = &ring->blocks[(size_t) (ring->filled / NGX_IV_RING_BLOCK)
                             % ring->nblocks];
-        n = NGX_IV_RING_BLOCK;
+
+        if (*mem == NULL) {
+            *mem = ngx_iv_block_get(log);
+        }
 
     } else {
         mem = &ring->mem;
-        n = ring->cap;
-    }
 
-    if (*mem == NULL) {
-        *mem = ngx_alloc(n, log);
+        if (*mem == NULL) {
+            *mem = ngx_alloc(ring->cap, log);
+        }
     }
 
     return *mem ? NGX_OK : NGX_ERROR;

@@ -25,9 +25,10 @@
 #include "base/ngx_iv_ref.h"
 #include "formats/ngx_iv_hash.h"
 #include "formats/ngx_iv_image.h"
+#include "upload/ngx_iv_block.h"
 #include "upload/ngx_iv_upload_sums.h"
 
-#define NGX_IV_RING_BLOCK    65536
+#define NGX_IV_RING_BLOCK    NGX_IV_BLOCK_SIZE
 /* size of a body whose end was not seen */
 #define NGX_IV_RING_UNKNOWN  NGX_MAX_OFF_T_VALUE
 

@@ -41,6 +41,21 @@ ngx_rbtree_delete(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
 }
 
 
+/* blocks whose bounds the sanitizer knows, and which may lack */
+
+u_char *
+ngx_iv_block_get(ngx_log_t *log)
+{
+    return ngx_alloc(NGX_IV_BLOCK_SIZE, log);
+}
+
+void
+ngx_iv_block_put(u_char *block)
+{
+    ngx_free(block);
+}
+
+
 static void
 turn(void)
 {
