@@ -1,6 +1,6 @@
-#include <sys/mman.h>
-
 #include "upload/ngx_iv_block.h"
+
+#include <sys/mman.h>
 
 
 #if (NGX_DEBUG_PALLOC)
