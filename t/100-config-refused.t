@@ -864,3 +864,58 @@ image_vault_cors_max_age 8d;
 --- error_log
 [emerg]
 invalid value "8d" in "image_vault_cors_max_age"
+
+
+=== TEST 77: entries that live for too long
+--- http_config
+
+--- config
+image_vault_cache_valid 25h;
+--- must_die
+--- error_log
+[emerg]
+invalid value "25h" in "image_vault_cache_valid", a time from 0 to 1d is expected
+
+
+=== TEST 78: a life of entries that is no time
+--- http_config
+
+--- config
+image_vault_cache_valid long;
+--- must_die
+--- error_log
+[emerg]
+invalid value "long" in "image_vault_cache_valid"
+
+
+=== TEST 79: negative entries that live for too long
+--- http_config
+
+--- config
+image_vault_cache_valid 1m negative=2d;
+--- must_die
+--- error_log
+[emerg]
+invalid value "2d" in "image_vault_cache_valid"
+
+
+=== TEST 80: an unknown argument behind the life of entries
+--- http_config
+
+--- config
+image_vault_cache_valid 1m positive=1s;
+--- must_die
+--- error_log
+[emerg]
+only "negative=time" may follow the time
+
+
+=== TEST 81: a life of entries given twice
+--- http_config
+
+--- config
+image_vault_cache_valid 1m; image_vault_cache_valid 2m;
+--- must_die
+--- error_log
+[emerg]
+"image_vault_cache_valid" directive is duplicate

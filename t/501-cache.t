@@ -22,11 +22,12 @@ my $n = ImageVault::Nginx->new(
 image_vault_owner $arg_as;
 image_vault_admin $arg_admin;
 add_header X-Cache $image_vault_cache always;
+image_vault_cache_valid 0;
 location /api { image_vault_api s3; image_vault_cache_valid 60s negative=1s; }
 location /long { image_vault_api s3; image_vault_cache_valid 1h negative=1h; }
 location /short { image_vault_api s3; image_vault_cache_valid 400ms; }
 location /never { image_vault_api s3; image_vault_cache_valid 60s negative=0; }
-location /off { image_vault_api s3; image_vault_cache_valid 0; }
+location /off { image_vault_api s3; }
 location = /metrics { image_vault_metrics; }
 CONF
 )->start;
