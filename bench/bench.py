@@ -7,8 +7,8 @@ read from /proc, until it is idle again, and the bytes it took from its access
 log, so that uploads which the load generator breaks off at its end count as
 far as they went.  MD5 and SHA-256 are timed by `openssl speed` in every round.
 Files in forms are compared with the same files as bodies of their own
-(forms.py), parsers measured alone (parsers.py), lists beside a Node service
-(lists.py).
+(forms.py), redirects with `return 302` (redirects.py), parsers measured alone
+(parsers.py), lists beside a Node service (lists.py).
 
 Needs what `util/setup-test` sets up; `util/bench` starts the servers and sets
 TEST_MONGODB_URI, TEST_S3_* as for the tests.  TEST_MODULE names another build
@@ -29,6 +29,7 @@ import pymongo
 import forms
 import lists
 import parsers
+import redirects
 from rig import (BUFFERS, IMAGES, MIB, Nginx, Storage, cost, hash_cost, jpeg,
                  spread, wrk)
 
@@ -119,7 +120,7 @@ def memory_forms(nginx, storage, folder, count, size):
           f"{count} created)", flush=True)
 
 
-def redirects(nginx, storage, folder, rounds, seconds):
+def redirect_times(nginx, storage, folder, rounds, seconds):
     name = os.path.join(folder, "redirect.jpeg")
     with open(name, "wb") as f:
         f.write(jpeg(100_000))
@@ -197,7 +198,7 @@ def main():
         "uploads": [uploads_all],
         "forms": [lambda nginx, folder: forms.run(
             nginx, storage, folder, a.rounds, a.seconds)],
-        "redirects": [lambda nginx, folder: redirects(
+        "redirects": [lambda nginx, folder: redirect_times(
             nginx, storage, folder, a.rounds, a.seconds)],
         "memory": [
             lambda nginx, folder: memory(
@@ -209,6 +210,8 @@ def main():
         if a.only in (None, name):
             for part in runs:
                 alone(part)
+    if a.only in (None, "redirects"):
+        redirects.run(alone, a.rounds, a.seconds)
     if a.only in (None, "parsers"):
         parsers.run(a.rounds)
     if a.only in (None, "lists"):

@@ -40,9 +40,14 @@ def wait_port(port):
 
 
 def children(pid):
-    out = subprocess.run(["pgrep", "-P", str(pid)],
-                         capture_output=True, text=True, check=True)
-    return [int(x) for x in out.stdout.split()]
+    """Those of a process that is about to have some."""
+    for _ in range(200):
+        out = subprocess.run(["pgrep", "-P", str(pid)],
+                             capture_output=True, text=True, check=False)
+        if out.stdout:
+            return [int(x) for x in out.stdout.split()]
+        time.sleep(0.05)
+    raise OSError(f"process {pid} has no children")
 
 
 def cpu_of(pid):
@@ -99,7 +104,8 @@ IMAGES = {"jpeg": jpeg, "png": png}
 class Nginx:
     """One nginx: the module's locations and the plain proxy."""
 
-    def __init__(self, folder, workers=1, read=2, owner="alice"):
+    def __init__(self, folder, workers=1, read=2, owner="alice", zone="1m",
+                 like=None):
         self.port = free_port()
         self.folder = folder
         for d in ("logs", "tmp"):
@@ -128,7 +134,7 @@ http {{
     fastcgi_temp_path {folder}/tmp/fastcgi;
     scgi_temp_path {folder}/tmp/scgi;
     uwsgi_temp_path {folder}/tmp/uwsgi;
-    image_vault_zone vault:1m;
+    image_vault_zone vault:{zone};
     image_vault_mongodb {e["TEST_MONGODB_URI"]} database=iv_bench;
     image_vault_thread_pools read=iv_read write=iv_write hash=iv_hash;
     image_vault_owner {owner};
@@ -144,7 +150,11 @@ http {{
     server {{
         listen 127.0.0.1:{self.port};
         location /api {{ image_vault_api s3; }}
-        location /302 {{ return 302 http://{host}/{"x" * 300}; }}
+        location /uncached {{
+            image_vault_cache_valid 0;
+            image_vault_api s3;
+        }}
+        location /302 {{ {like or f'return 302 http://{host}/{"x" * 300};'} }}
         location / {{
             proxy_pass http://s3;
             proxy_http_version 1.1;
