@@ -9,8 +9,8 @@
  *   json_in.c   the JSON body of a request
  *   audit.c     what they did, for the trail
  *   args.c      the arguments of a request's query
- *   image.c list.c change.c bulk.c presign.c usage.c admin.c direct.c
- *   complete.c
+ *   image.c list.c change.c bulk.c presign.c usage.c admin.c users.c sweep.c
+ *   direct.c complete.c
  *
  * An endpoint's function returns as a content handler does.  What has to wait
  * begins by ngx_http_image_vault_ask(), _lookup() or _read_json(), returns
@@ -190,7 +190,7 @@ ngx_int_t ngx_http_image_vault_presign(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
 
 
-/* admin.c, users.c: all below admin/ */
+/* admin.c, users.c, sweep.c: all below admin/ */
 
 ngx_int_t ngx_http_image_vault_stats(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
@@ -203,6 +203,10 @@ ngx_int_t ngx_http_image_vault_users(ngx_http_request_t *r,
 ngx_int_t ngx_http_image_vault_user(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
 ngx_int_t ngx_http_image_vault_user_patch(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+ngx_int_t ngx_http_image_vault_sweep_show(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
+ngx_int_t ngx_http_image_vault_sweep_now(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
 
 

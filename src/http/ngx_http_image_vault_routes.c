@@ -74,6 +74,14 @@ static const ngx_http_image_vault_route_t  ngx_http_image_vault_routes[] = {
       NGX_HTTP_IMAGE_VAULT_ADMIN|NGX_HTTP_IMAGE_VAULT_JSON,
       ngx_http_image_vault_user_patch },
 
+    { ngx_string("admin/sweep"), NGX_HTTP_IMAGE_VAULT_READ,
+      NGX_HTTP_IMAGE_VAULT_ADMIN,
+      ngx_http_image_vault_sweep_show },
+
+    { ngx_string("admin/sweep"), NGX_HTTP_POST,
+      NGX_HTTP_IMAGE_VAULT_ADMIN,
+      ngx_http_image_vault_sweep_now },
+
     { ngx_string("user"), NGX_HTTP_IMAGE_VAULT_READ, 0,
       ngx_http_image_vault_list_own },
 

@@ -222,6 +222,7 @@ ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
     op->limit = 0;
     op->default_expiry = 0;
     op->found = NULL;
+    op->sweep = NULL;
     op->outcomes = NULL;
     op->noutcomes = 0;
     op->status = 0;
@@ -460,6 +461,10 @@ ngx_iv_metadata_learn(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call,
         }
     }
 
+    if (call->kind == NGX_IV_MONGO_SWEEP_END && call->release) {
+        md->holder.len = 0;
+    }
+
     if (call->down) {
         if (ngx_iv_zone_breaker_open(md->zone, ngx_iv_now())) {
             md->refused = 0;
@@ -522,6 +527,10 @@ ngx_iv_metadata_result(ngx_iv_metadata_op_t *op, ngx_iv_mongo_call_t *call)
         }
 
         return ngx_iv_document_copy(op->pool, op->document, &call->document);
+    }
+
+    if (call->sweep) {
+        return ngx_iv_metadata_sweep_state(op, call);
     }
 
     if (call->lists) {
@@ -664,29 +673,6 @@ ngx_iv_metadata_fail(ngx_iv_metadata_op_t *op,
 
     ngx_memcpy(call->id, id, NGX_IV_ID_LEN);
     (void) ngx_cpystrn(call->why, (u_char *) why, NGX_IV_MONGO_WHY_LEN);
-
-    ngx_iv_metadata_post(op);
-}
-
-
-void
-ngx_iv_metadata_lease(ngx_iv_metadata_op_t *op, const ngx_str_t *holder,
-    ngx_msec_t ttl)
-{
-    ngx_iv_mongo_call_t  *call;
-
-    call = ngx_iv_metadata_begin(op, NGX_IV_MONGO_LEASE);
-    if (call == NULL) {
-        return;
-    }
-
-    call->ttl = ttl;
-
-    if (ngx_iv_document_copy_str(call->pool, &call->holder, holder) != NGX_OK)
-    {
-        ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
-        return;
-    }
 
     ngx_iv_metadata_post(op);
 }

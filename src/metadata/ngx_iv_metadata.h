@@ -162,6 +162,7 @@ struct ngx_iv_metadata_op_s {
     ngx_uint_t      noutcomes;
     ngx_uint_t      status;     /* request_begin: HTTP status of the first */
     struct ngx_iv_found_s  *found;  /* see ngx_iv_metadata_lists.h */
+    struct ngx_iv_sweep_state_s  *sweep;    /* see ngx_iv_metadata_sweep.h */
     ngx_msec_t      time;
 
     ngx_pool_t     *pool;

@@ -6,6 +6,7 @@
  * ngx_iv_metadata_list.c     lists, changes, users
  * ngx_iv_metadata_indexes.c  the making of indexes
  * ngx_iv_metadata_cache.c    what writes drop of the ownership cache
+ * ngx_iv_metadata_sweep.c    the sweep's lease, what it tells
  * ngx_iv_audit.c             the queue of the audit trail
  */
 
@@ -88,6 +89,9 @@ ngx_int_t ngx_iv_metadata_outcomes(ngx_pool_t *pool, ngx_iv_outcome_t **dst,
 /* what a call for a list or a change found: op->found or op->document.  NGX_OK
  * or NGX_ERROR (memory) */
 ngx_int_t ngx_iv_metadata_found(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_call_t *call);
+/* op->sweep.  NGX_OK or NGX_ERROR (memory) */
+ngx_int_t ngx_iv_metadata_sweep_state(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_call_t *call);
 /* writes what waits, once, in place; what cannot be written is lost */
 void ngx_iv_audit_exit(ngx_iv_metadata_t *md);

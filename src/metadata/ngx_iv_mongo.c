@@ -57,6 +57,7 @@ static const ngx_iv_mongo_kind_t  ngx_iv_mongo_kinds[] = {
     { "get of a user", ngx_iv_mongo_user, NGX_IV_MONGO_USERS },
     { "list of staged objects", ngx_iv_mongo_refs, NGX_IV_MONGO_IMAGES },
     { "ping", ngx_iv_mongo_ping, NGX_IV_MONGO_IMAGES },
+    { "look at the sweep", ngx_iv_mongo_sweep_look, NGX_IV_MONGO_STATE },
     { "insert", ngx_iv_mongo_insert, NGX_IV_MONGO_IMAGES },
     { "heartbeat", ngx_iv_mongo_change, NGX_IV_MONGO_IMAGES },
     { "change to ready", ngx_iv_mongo_ready, NGX_IV_MONGO_IMAGES },
@@ -95,7 +96,10 @@ static const ngx_iv_mongo_kind_t  ngx_iv_mongo_kinds[] = {
     { "change of many", ngx_iv_mongo_bulk, NGX_IV_MONGO_IMAGES },
     { "moderation", ngx_iv_mongo_moderate, NGX_IV_MONGO_IMAGES },
     { "change of a user", ngx_iv_mongo_user_patch, NGX_IV_MONGO_USERS },
-    { "audit", ngx_iv_mongo_audit, NGX_IV_MONGO_TRAIL }
+    { "audit", ngx_iv_mongo_audit, NGX_IV_MONGO_TRAIL },
+    { "end of a sweep", ngx_iv_mongo_sweep_end, NGX_IV_MONGO_STATE },
+    { "sweep of dead requests", ngx_iv_mongo_sweep_requests,
+      NGX_IV_MONGO_REQUESTS }
 };
 
 

@@ -28,6 +28,7 @@ typedef enum {
     NGX_IV_MONGO_USER_GET,
     NGX_IV_MONGO_SWEEP_STAGING,
     NGX_IV_MONGO_PING,
+    NGX_IV_MONGO_SWEEP_LOOK,
 
     /* from here on: writes */
     NGX_IV_MONGO_INSERT,
@@ -60,6 +61,8 @@ typedef enum {
     NGX_IV_MONGO_MODERATE,
     NGX_IV_MONGO_USER_PATCH,
     NGX_IV_MONGO_AUDIT,
+    NGX_IV_MONGO_SWEEP_END,
+    NGX_IV_MONGO_SWEEP_REQUESTS,
 
     NGX_IV_MONGO_LAST
 } ngx_iv_mongo_kind_e;
@@ -90,6 +93,12 @@ typedef struct {
     ngx_iv_quota_t          quota;
     u_char                  fingerprint[NGX_IV_SHA256_LEN];
     struct ngx_iv_lists_s  *lists;      /* see ngx_iv_lists.h */
+    unsigned                begin:1;    /* lease: for a pass from its start */
+    unsigned                ask:1;      /* … that somebody asks for */
+    unsigned                release:1;  /* end of a pass: the lease goes */
+
+    /* of sweeps; end: given */
+    struct ngx_iv_sweep_state_s  *sweep;
 
     /* results as in ngx_iv_metadata_op_t */
     ngx_int_t               code;

@@ -13,8 +13,6 @@ static void ngx_iv_mongo_ready_once(ngx_iv_mongo_ctx_t *ctx);
 static void ngx_iv_mongo_undecided(ngx_iv_mongo_ctx_t *ctx);
 static int64_t ngx_iv_mongo_update(ngx_iv_mongo_ctx_t *ctx,
     const bson_t *opts);
-static void ngx_iv_mongo_lease_held(ngx_iv_mongo_call_t *call,
-    const bson_t *reply);
 static ngx_uint_t ngx_iv_mongo_index_conflict(ngx_iv_mongo_ctx_t *ctx,
     const bson_error_t *error);
 
@@ -396,81 +394,6 @@ ngx_iv_mongo_remove(ngx_iv_mongo_ctx_t *ctx)
 
     bson_destroy(&reply);
     bson_destroy(filter);
-}
-
-
-void
-ngx_iv_mongo_lease(ngx_iv_mongo_ctx_t *ctx)
-{
-    bool                             ok;
-    bson_t                          *filter, *update, reply;
-    bson_error_t                     error;
-    mongoc_find_and_modify_opts_t   *opts;
-
-    filter = ngx_iv_query_filter(ctx->call);
-    update = ngx_iv_query_update(ctx->call);
-    opts = mongoc_find_and_modify_opts_new();
-
-    (void) mongoc_find_and_modify_opts_set_update(opts, update);
-    (void) mongoc_find_and_modify_opts_set_flags(opts,
-                                          MONGOC_FIND_AND_MODIFY_UPSERT
-                                          |MONGOC_FIND_AND_MODIFY_RETURN_NEW);
-
-    ok = mongoc_collection_find_and_modify_with_opts(ctx->collection, filter,
-                                                     opts, &reply, &error);
-
-    if (ok) {
-        ngx_iv_mongo_lease_held(ctx->call, &reply);
-
-    } else if (error.code != MONGOC_ERROR_DUPLICATE_KEY) {
-
-        /* a duplicate: another node made the lease in the same moment */
-
-        ngx_iv_mongo_failed(ctx, &error, &reply);
-    }
-
-    mongoc_find_and_modify_opts_destroy(opts);
-    bson_destroy(&reply);
-    bson_destroy(update);
-    bson_destroy(filter);
-}
-
-
-static void
-ngx_iv_mongo_lease_held(ngx_iv_mongo_call_t *call, const bson_t *reply)
-{
-    uint32_t      len;
-    const char   *holder;
-    bson_iter_t   it, value;
-
-    /* not sure of a majority: not held */
-
-    if (bson_iter_init_find(&it, reply, "writeConcernError")) {
-        return;
-    }
-
-    if (!bson_iter_init(&it, reply)
-        || !bson_iter_find_descendant(&it, "value.holder", &value)
-        || !BSON_ITER_HOLDS_UTF8(&value))
-    {
-        return;
-    }
-
-    holder = bson_iter_utf8(&value, &len);
-
-    if (len != call->holder.len
-        || ngx_memcmp(holder, call->holder.data, len) != 0)
-    {
-        return;
-    }
-
-    call->count = 1;
-
-    if (bson_iter_init(&it, reply)
-        && bson_iter_find_descendant(&it, "value.fence", &value))
-    {
-        call->fence = bson_iter_as_int64(&value);
-    }
 }
 
 

@@ -8,6 +8,8 @@
  * ngx_iv_delete.c        deletes and expiries
  * ngx_iv_direct.c        tickets for direct uploads
  * ngx_iv_request_record.c  … on repeated requests
+ * ngx_iv_lease.c         the sweep's lease, what it tells; _sweep_look.c: what
+ *                        it is about to do
  * ngx_iv_list.c, ngx_iv_change.c, ngx_iv_admin.c, ngx_iv_audit_write.c
  *                        … of ngx_iv_metadata_lists.h
  */
@@ -63,6 +65,10 @@ int64_t ngx_iv_mongo_updated(ngx_iv_mongo_ctx_t *ctx, bool ok,
 ngx_int_t ngx_iv_mongo_modified(ngx_iv_mongo_ctx_t *ctx, bool ok,
     const bson_t *reply, const bson_error_t *error, bson_iter_t *it);
 
+/* what the document of the sweep says, in the call's pool.  NGX_OK or
+ * NGX_ERROR (memory) */
+ngx_int_t ngx_iv_mongo_sweep_parse(ngx_iv_mongo_ctx_t *ctx, const bson_t *doc);
+
 /* maxTimeMS of what may read much */
 ngx_msec_t ngx_iv_mongo_max(ngx_iv_mongo_ctx_t *ctx);
 /* NGX_OK, NGX_DECLINED, NGX_ERROR: the call has failed; frees the filter */
@@ -104,6 +110,9 @@ void ngx_iv_mongo_bulk(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_moderate(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_user_patch(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_audit(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_sweep_look(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_sweep_end(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_sweep_requests(ngx_iv_mongo_ctx_t *ctx);
 ngx_uint_t ngx_iv_mongo_audit_indexes(ngx_iv_mongo_ctx_t *ctx);
 
 /* the sum of the owner's ready images.  NGX_OK or NGX_ERROR */

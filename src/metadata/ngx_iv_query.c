@@ -13,13 +13,11 @@ static bson_t *ngx_iv_query_sweep(const ngx_iv_mongo_call_t *call);
 static bson_t *ngx_iv_query_older(bson_t *filter, const char *field,
     const char *too, ngx_msec_t age);
 static bson_t *ngx_iv_query_stale(const ngx_iv_mongo_call_t *call);
-static const char *ngx_iv_query_order(const ngx_iv_mongo_call_t *call);
 static bson_t *ngx_iv_query_after(bson_t *filter,
     const ngx_iv_mongo_call_t *call);
 static bson_t *ngx_iv_query_insert(const ngx_iv_mongo_call_t *call);
 static bson_t *ngx_iv_query_ready(const ngx_iv_mongo_call_t *call);
 static bson_t *ngx_iv_query_multipart(const ngx_iv_mongo_call_t *call);
-static bson_t *ngx_iv_query_lease(const ngx_iv_mongo_call_t *call);
 
 
 /* named as the server names them by default, so that an index that was made
@@ -68,9 +66,6 @@ ngx_iv_query_filter(const ngx_iv_mongo_call_t *call)
     case NGX_IV_MONGO_FAIL:
         return BCON_NEW("_id", BCON_OID(&oid),
                         "status", BCON_UTF8("uploading"));
-
-    case NGX_IV_MONGO_LEASE:
-        return BCON_NEW("_id", BCON_UTF8("sweep"));
 
     case NGX_IV_MONGO_LEASE_RELEASE:
         filter = BCON_NEW("_id", BCON_UTF8("sweep"));
@@ -296,10 +291,13 @@ ngx_iv_query_after(bson_t *filter, const ngx_iv_mongo_call_t *call)
 }
 
 
-static const char *
+const char *
 ngx_iv_query_order(const ngx_iv_mongo_call_t *call)
 {
     switch (call->kind) {
+
+    case NGX_IV_MONGO_SWEEP_STALE:
+        return "updatedAt";
 
     case NGX_IV_MONGO_SWEEP_EXPIRED:
         return "access.expiresAt";
@@ -385,9 +383,6 @@ ngx_iv_query_update(const ngx_iv_mongo_call_t *call)
 
     case NGX_IV_MONGO_DIRECT_UNCLAIM:
         return BCON_NEW("$unset", "{", "direct.claimed", BCON_UTF8(""), "}");
-
-    case NGX_IV_MONGO_LEASE:
-        return ngx_iv_query_lease(call);
 
     case NGX_IV_MONGO_LEASE_RELEASE:
         return BCON_NEW("$unset", "{",
@@ -483,77 +478,6 @@ ngx_iv_query_multipart(const ngx_iv_mongo_call_t *call)
         bson_destroy(update);
         return NULL;
     }
-
-    return update;
-}
-
-
-/*
- * One step by the server's clock: whoever holds the lease keeps it, a free or
- * expired one is taken with the next number, another's stays as it is.
- */
-
-static bson_t *
-ngx_iv_query_lease(const ngx_iv_mongo_call_t *call)
-{
-    char    *holder;
-    bson_t  *mine, *next, *take, *update;
-
-    /* bson_strndup() would read the byte behind the string as well */
-
-    holder = bson_malloc(call->holder.len + 1);
-    ngx_memcpy(holder, call->holder.data, call->holder.len);
-    holder[call->holder.len] = '\0';
-
-    mine = BCON_NEW("$eq", "[",
-                        BCON_UTF8("$holder"),
-                        "{", "$literal", BCON_UTF8(holder), "}",
-                    "]");
-
-    /* a date that lacks is less than any */
-
-    take = BCON_NEW("$or", "[",
-                        BCON_DOCUMENT(mine),
-                        "{", "$lt", "[",
-                            BCON_UTF8("$renewedAt"),
-                            "{", "$subtract", "[",
-                                BCON_UTF8("$$NOW"),
-                                BCON_INT64((int64_t) call->ttl),
-                            "]", "}",
-                        "]", "}",
-                    "]");
-
-    next = BCON_NEW("$add", "[",
-                        "{", "$ifNull", "[",
-                            BCON_UTF8("$fence"), BCON_INT64(0),
-                        "]", "}",
-                        "{", "$cond", "[",
-                            BCON_DOCUMENT(mine), BCON_INT64(0), BCON_INT64(1),
-                        "]", "}",
-                    "]");
-
-    update = BCON_NEW("0", "{", "$set", "{",
-                          "holder", "{", "$cond", "[",
-                              BCON_DOCUMENT(take),
-                              "{", "$literal", BCON_UTF8(holder), "}",
-                              BCON_UTF8("$holder"),
-                          "]", "}",
-                          "renewedAt", "{", "$cond", "[",
-                              BCON_DOCUMENT(take),
-                              BCON_UTF8("$$NOW"),
-                              BCON_UTF8("$renewedAt"),
-                          "]", "}",
-                          "fence", "{", "$cond", "[",
-                              BCON_DOCUMENT(take),
-                              BCON_DOCUMENT(next),
-                              BCON_UTF8("$fence"),
-                          "]", "}",
-                      "}", "}");
-
-    bson_destroy(next);
-    bson_destroy(take);
-    bson_destroy(mine);
-    bson_free(holder);
 
     return update;
 }

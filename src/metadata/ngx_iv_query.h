@@ -18,6 +18,8 @@ bson_t *ngx_iv_query_filter(const ngx_iv_mongo_call_t *call);
 bson_t *ngx_iv_query_update(const ngx_iv_mongo_call_t *call);
 /* limit, order and fields of a list */
 bson_t *ngx_iv_query_list(const ngx_iv_mongo_call_t *call);
+/* the date that a sweep's list is sorted by */
+const char *ngx_iv_query_order(const ngx_iv_mongo_call_t *call);
 /* only the documents of call->refs */
 void ngx_iv_query_among(bson_t *filter, const ngx_iv_mongo_call_t *call);
 /* the command that makes the n-th index; NULL: there are no more */

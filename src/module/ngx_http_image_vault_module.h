@@ -134,6 +134,7 @@ typedef struct {
     ngx_iv_storage_env_t    env;
     ngx_iv_room_t          *room;           /* bodies of unknown length */
     ngx_iv_discard_t       *discard;        /* objects of deleted images */
+    ngx_iv_sweep_t         *sweep;          /* NULL: it is off */
     struct ngx_http_image_vault_health_s  *health;  /* NULL: nobody asked */
 } ngx_http_image_vault_worker_t;
 

@@ -122,13 +122,15 @@ ngx_http_image_vault_init_worker(ngx_cycle_t *cycle,
         return NGX_ERROR;
     }
 
-    if (ngx_worker == 0 && mcf->sweep.interval && !ngx_test_config) {
-        return ngx_iv_sweep_start(cycle, &mcf->sweep, worker->metadata,
-                                  worker->storages, mcf->storages.nelts,
-                                  mcf->zone);
+    if (mcf->sweep.interval == 0 || ngx_test_config) {
+        return NGX_OK;
     }
 
-    return NGX_OK;
+    worker->sweep = ngx_iv_sweep_create(cycle, &mcf->sweep, worker->metadata,
+                                        worker->storages, mcf->storages.nelts,
+                                        mcf->zone, ngx_worker == 0);
+
+    return worker->sweep ? NGX_OK : NGX_ERROR;
 }
 
 

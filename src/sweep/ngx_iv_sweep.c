@@ -6,8 +6,8 @@ static ngx_int_t ngx_iv_sweep_holder(ngx_iv_sweep_t *sweep,
     ngx_cycle_t *cycle);
 static void ngx_iv_sweep_timer(ngx_event_t *ev);
 static void ngx_iv_sweep_next(ngx_event_t *ev);
-static void ngx_iv_sweep_go_on(ngx_iv_sweep_t *sweep);
-static void ngx_iv_sweep_lease(ngx_iv_sweep_t *sweep);
+static void ngx_iv_sweep_begin(ngx_iv_sweep_t *sweep);
+static void ngx_iv_sweep_lease(ngx_iv_sweep_t *sweep, ngx_uint_t begin);
 static void ngx_iv_sweep_leased(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep);
 static void ngx_iv_sweep_stale_done(ngx_iv_metadata_op_t *op);
@@ -16,33 +16,32 @@ static void ngx_iv_sweep_audit(ngx_iv_sweep_t *sweep,
     ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_listed(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_quota_done(ngx_iv_metadata_op_t *op);
+static void ngx_iv_sweep_requests_done(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_fill(ngx_iv_sweep_t *sweep);
 static void ngx_iv_sweep_end(ngx_iv_sweep_t *sweep);
+static void ngx_iv_sweep_told(ngx_iv_metadata_op_t *op);
+static void ngx_iv_sweep_over(ngx_iv_sweep_t *sweep);
 static void ngx_iv_sweep_drop_batch(ngx_iv_sweep_t *sweep);
 static ngx_uint_t ngx_iv_sweep_quits(void);
 
 
-ngx_int_t
-ngx_iv_sweep_start(ngx_cycle_t *cycle, const ngx_iv_sweep_conf_t *conf,
+ngx_iv_sweep_t *
+ngx_iv_sweep_create(ngx_cycle_t *cycle, const ngx_iv_sweep_conf_t *conf,
     ngx_iv_metadata_t *md, ngx_iv_storage_t **storages, ngx_uint_t nstorages,
-    ngx_iv_zone_t *zone)
+    ngx_iv_zone_t *zone, ngx_uint_t regular)
 {
     ngx_uint_t       i;
     ngx_iv_sweep_t  *sweep;
 
-    if (conf->interval == 0) {
-        return NGX_OK;
-    }
-
     sweep = ngx_pcalloc(cycle->pool, sizeof(ngx_iv_sweep_t));
     if (sweep == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
-    sweep->storages = ngx_pcalloc(cycle->pool,
-                                  nstorages * sizeof(ngx_iv_sweep_storage_t));
+    sweep->storages = ngx_pcalloc(cycle->pool, (nstorages + 1)
+                                           * sizeof(ngx_iv_sweep_storage_t));
     if (sweep->storages == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     for (i = 0; i < nstorages; i++) {
@@ -52,7 +51,7 @@ ngx_iv_sweep_start(ngx_cycle_t *cycle, const ngx_iv_sweep_conf_t *conf,
     if (ngx_array_init(&sweep->unknown, cycle->pool, 4, sizeof(ngx_str_t))
         != NGX_OK)
     {
-        return NGX_ERROR;
+        return NULL;
     }
 
     sweep->conf = *conf;
@@ -61,9 +60,10 @@ ngx_iv_sweep_start(ngx_cycle_t *cycle, const ngx_iv_sweep_conf_t *conf,
     sweep->zone = zone;
     sweep->log = cycle->log;
     sweep->ttl = ngx_max(3 * conf->interval, NGX_IV_SWEEP_LEASE_MIN);
+    sweep->regular = regular;
 
     if (ngx_iv_sweep_holder(sweep, cycle) != NGX_OK) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     sweep->timer.handler = ngx_iv_sweep_timer;
@@ -75,13 +75,20 @@ ngx_iv_sweep_start(ngx_cycle_t *cycle, const ngx_iv_sweep_conf_t *conf,
     sweep->next.data = sweep;
     sweep->next.log = cycle->log;
 
+    sweep->rest.handler = ngx_iv_sweep_next;
+    sweep->rest.data = sweep;
+    sweep->rest.log = cycle->log;
+    sweep->rest.cancelable = 1;
+
     /* soon: what a kill left behind need not lie about for an interval */
 
-    ngx_add_timer(&sweep->timer,
-                  1 + (ngx_msec_t) ngx_random()
-                      % ngx_min(conf->interval, 1000));
+    if (regular) {
+        ngx_add_timer(&sweep->timer,
+                      1 + (ngx_msec_t) ngx_random()
+                          % ngx_min(conf->interval, 1000));
+    }
 
-    return NGX_OK;
+    return sweep;
 }
 
 
@@ -115,25 +122,95 @@ ngx_iv_sweep_holder(ngx_iv_sweep_t *sweep, ngx_cycle_t *cycle)
 static void
 ngx_iv_sweep_timer(ngx_event_t *ev)
 {
-    ngx_uint_t       i;
     ngx_iv_sweep_t  *sweep;
 
     sweep = ev->data;
 
+    if (sweep->busy) {
+        return;
+    }
+
+    ngx_iv_sweep_begin(sweep);
+    ngx_iv_sweep_lease(sweep, 1);
+}
+
+
+/* from the first step on; the lease is not held yet */
+
+static void
+ngx_iv_sweep_begin(ngx_iv_sweep_t *sweep)
+{
+    ngx_uint_t  i;
+
+    ngx_memzero(&sweep->pass, sizeof(ngx_iv_sweep_pass_t));
+
     sweep->step = NGX_IV_SWEEP_STALE;
-    sweep->stale = 0;
-    sweep->expired = 0;
-    sweep->deleted = 0;
-    sweep->removed = 0;
+    sweep->busy = 1;
+    sweep->again = 0;
+    sweep->broken = 0;
     sweep->held = 0;
     sweep->full = 0;
     sweep->paged = 0;
+    sweep->pause = 0;
+    sweep->latency = 0;
+    sweep->rested = 0;
+    sweep->strained = 0;
 
     for (i = 0; i < sweep->nstorages; i++) {
         sweep->storages[i].failures = 0;
     }
+}
 
-    ngx_iv_sweep_lease(sweep);
+
+void
+ngx_iv_sweep_ask(ngx_iv_sweep_t *sweep, ngx_iv_metadata_op_t *op)
+{
+    ngx_iv_metadata_sweep_ask(op, &sweep->holder, sweep->ttl);
+}
+
+
+/*
+ * The lease counts from now on, though it was renewed earlier: an ask is one
+ * call, and no lease is kept for longer than a third of its life.
+ */
+
+ngx_uint_t
+ngx_iv_sweep_asked(ngx_iv_sweep_t *sweep, const ngx_iv_metadata_op_t *op)
+{
+    if (op->code != NGX_OK || op->count == 0 || op->sweep->requested_at) {
+        return 0;
+    }
+
+    if (sweep->busy) {
+
+        /* its end, or a beginning that has lost nothing by this */
+
+        sweep->again = 1;
+        return 1;
+    }
+
+    if (sweep->timer.timer_set) {
+        ngx_del_timer(&sweep->timer);
+    }
+
+    ngx_iv_sweep_begin(sweep);
+
+    sweep->held = 1;
+    sweep->pass.fence = op->fence;
+    sweep->leased = ngx_current_msec - ngx_min(op->time, sweep->ttl / 4);
+
+    ngx_post_event(&sweep->next, &ngx_posted_events);
+
+    return 1;
+}
+
+
+int64_t
+ngx_iv_sweep_until(const ngx_iv_sweep_conf_t *conf,
+    const ngx_iv_sweep_state_t *state)
+{
+    return state->renewed_at
+           + (int64_t) ngx_max(3 * conf->interval, NGX_IV_SWEEP_LEASE_MIN);
 }
 
 
@@ -149,7 +226,7 @@ ngx_iv_sweep_next(ngx_event_t *ev)
  * the batch is under way here, thus its pool may go.
  */
 
-static void
+void
 ngx_iv_sweep_go_on(ngx_iv_sweep_t *sweep)
 {
     if (sweep->step == NGX_IV_SWEEP_QUOTA
@@ -167,7 +244,11 @@ ngx_iv_sweep_go_on(ngx_iv_sweep_t *sweep)
     }
 
     if (ngx_current_msec - sweep->leased > sweep->ttl / 3) {
-        ngx_iv_sweep_lease(sweep);
+        ngx_iv_sweep_lease(sweep, 0);
+        return;
+    }
+
+    if (ngx_iv_sweep_rests(sweep)) {
         return;
     }
 
@@ -181,7 +262,7 @@ ngx_iv_sweep_go_on(ngx_iv_sweep_t *sweep)
 
 
 static void
-ngx_iv_sweep_lease(ngx_iv_sweep_t *sweep)
+ngx_iv_sweep_lease(ngx_iv_sweep_t *sweep, ngx_uint_t begin)
 {
     if (sweep->pool == NULL) {
         sweep->pool = ngx_create_pool(4096, sweep->log);
@@ -205,7 +286,12 @@ ngx_iv_sweep_lease(ngx_iv_sweep_t *sweep)
 
     sweep->leased = ngx_current_msec;
 
-    ngx_iv_metadata_lease(sweep->op, &sweep->holder, sweep->ttl);
+    if (begin) {
+        ngx_iv_metadata_sweep_begin(sweep->op, &sweep->holder, sweep->ttl);
+
+    } else {
+        ngx_iv_metadata_lease(sweep->op, &sweep->holder, sweep->ttl);
+    }
 }
 
 
@@ -222,6 +308,8 @@ ngx_iv_sweep_leased(ngx_iv_metadata_op_t *op)
     }
 
     sweep->held = (op->code == NGX_OK && op->count == 1);
+    sweep->pass.fence = op->fence;
+    sweep->latency = op->time;
 
     ngx_post_event(&sweep->next, &ngx_posted_events);
 }
@@ -250,6 +338,8 @@ ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep)
     sweep->op->data = sweep;
     sweep->op->handler = ngx_iv_sweep_listed;
 
+    sweep->rested = 0;
+
     after = sweep->paged ? &sweep->after : NULL;
 
     switch (sweep->step) {
@@ -267,6 +357,12 @@ ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep)
 
     case NGX_IV_SWEEP_FIRST:
         ngx_iv_metadata_sweep_first(sweep->op, after, NGX_IV_SWEEP_BATCH);
+        break;
+
+    case NGX_IV_SWEEP_REQUESTS:
+        sweep->op->handler = ngx_iv_sweep_requests_done;
+        ngx_iv_metadata_sweep_requests(sweep->op, sweep->conf.stale,
+                                       NGX_IV_SWEEP_BATCH);
         break;
 
     case NGX_IV_SWEEP_QUOTA:
@@ -295,11 +391,14 @@ ngx_iv_sweep_stale_done(ngx_iv_metadata_op_t *op)
 
     sweep = op->data;
 
+    sweep->latency = op->time;
+
     if (op->code != NGX_OK) {
         sweep->step = NGX_IV_SWEEP_END;
+        sweep->broken = 1;
 
     } else {
-        sweep->stale += op->count;
+        sweep->pass.stale += op->count;
         ngx_iv_zone_add(sweep->zone, NGX_IV_COUNT_SWEPT, op->count);
 
         if (op->count < NGX_IV_SWEEP_BATCH) {
@@ -320,11 +419,14 @@ ngx_iv_sweep_expired_done(ngx_iv_metadata_op_t *op)
 
     sweep = op->data;
 
+    sweep->latency = op->time;
+
     if (op->code != NGX_OK) {
         sweep->step = NGX_IV_SWEEP_END;
+        sweep->broken = 1;
 
     } else {
-        sweep->expired += op->count;
+        sweep->pass.expired += op->count;
 
         if (sweep->conf.audit) {
             ngx_iv_sweep_audit(sweep, op);
@@ -369,8 +471,11 @@ ngx_iv_sweep_listed(ngx_iv_metadata_op_t *op)
 
     sweep = op->data;
 
+    sweep->latency = op->time;
+
     if (op->code != NGX_OK) {
         sweep->step = NGX_IV_SWEEP_END;
+        sweep->broken = 1;
         ngx_post_event(&sweep->next, &ngx_posted_events);
         return;
     }
@@ -395,6 +500,31 @@ ngx_iv_sweep_listed(ngx_iv_metadata_op_t *op)
 }
 
 
+static void
+ngx_iv_sweep_requests_done(ngx_iv_metadata_op_t *op)
+{
+    ngx_iv_sweep_t  *sweep;
+
+    sweep = op->data;
+
+    sweep->latency = op->time;
+
+    if (op->code != NGX_OK) {
+        sweep->step = NGX_IV_SWEEP_END;
+        sweep->broken = 1;
+
+    } else {
+        sweep->pass.requests += op->count;
+
+        if (op->count < NGX_IV_SWEEP_BATCH) {
+            sweep->step = NGX_IV_SWEEP_QUOTA;
+        }
+    }
+
+    ngx_post_event(&sweep->next, &ngx_posted_events);
+}
+
+
 /* once in a pass: it chooses owners by chance */
 
 static void
@@ -404,27 +534,43 @@ ngx_iv_sweep_quota_done(ngx_iv_metadata_op_t *op)
 
     sweep = op->data;
 
+    sweep->pass.entries = op->count;
+    sweep->step = NGX_IV_SWEEP_END;
+
+    if (op->code != NGX_OK) {
+        sweep->broken = 1;
+    }
+
     if (op->count) {
         ngx_log_error(NGX_LOG_INFO, sweep->log, 0,
                       "sweep: %ui quota entries dropped", op->count);
     }
 
-    sweep->step = NGX_IV_SWEEP_END;
-
     ngx_post_event(&sweep->next, &ngx_posted_events);
 }
 
 
+/* under load one after the other, each behind a pause */
+
 static void
 ngx_iv_sweep_fill(ngx_iv_sweep_t *sweep)
 {
-    while (sweep->active < NGX_IV_SWEEP_SIDE
+    ngx_uint_t  loaded;
+
+    loaded = ngx_iv_sweep_loaded(sweep);
+
+    while (sweep->active < (loaded ? 1 : NGX_IV_SWEEP_SIDE)
            && sweep->done < sweep->nrefs
+           && (!loaded || sweep->rested)
            && !ngx_iv_sweep_quits()
            && ngx_current_msec - sweep->leased <= sweep->ttl / 3)
     {
         if (ngx_iv_sweep_item(sweep, &sweep->refs[sweep->done++]) == NGX_OK) {
             sweep->active++;
+            sweep->rested = 0;
+
+        } else {
+            sweep->pass.left++;
         }
     }
 
@@ -451,32 +597,103 @@ ngx_iv_sweep_item_done(ngx_iv_sweep_t *sweep)
 static void
 ngx_iv_sweep_end(ngx_iv_sweep_t *sweep)
 {
-    ngx_msec_t  jitter;
+    ngx_iv_sweep_pass_t  *pass;
 
     ngx_iv_sweep_drop_batch(sweep);
+
+    pass = &sweep->pass;
+
+    if (pass->stale || pass->expired || pass->deleted || pass->removed) {
+        ngx_log_error(NGX_LOG_NOTICE, sweep->log, 0,
+                      "sweep: %ui broken uploads ended, %ui images expired, "
+                      "%ui objects deleted, %ui documents removed",
+                      pass->stale, pass->expired, pass->deleted,
+                      pass->removed);
+    }
 
     if (sweep->held) {
         ngx_iv_zone_add(sweep->zone, NGX_IV_COUNT_SWEEPS, 1);
     }
 
-    if (sweep->stale || sweep->expired || sweep->deleted || sweep->removed) {
-        ngx_log_error(NGX_LOG_NOTICE, sweep->log, 0,
-                      "sweep: %ui broken uploads ended, %ui images expired, "
-                      "%ui objects deleted, %ui documents removed",
-                      sweep->stale, sweep->expired, sweep->deleted,
-                      sweep->removed);
+    if (!sweep->held || ngx_iv_sweep_quits()) {
+        ngx_iv_sweep_over(sweep);
+        return;
     }
 
+    pass->holder = sweep->holder;
+    pass->complete = !sweep->broken && sweep->step == NGX_IV_SWEEP_END;
+
+    if (sweep->broken) {
+        pass->errors++;
+    }
+
+    sweep->pool = ngx_create_pool(1024, sweep->log);
+    if (sweep->pool == NULL) {
+        ngx_iv_sweep_over(sweep);
+        return;
+    }
+
+    sweep->op = ngx_iv_metadata_op_create(sweep->metadata, sweep->pool,
+                                          sweep->log);
+    if (sweep->op == NULL) {
+        ngx_iv_sweep_over(sweep);
+        return;
+    }
+
+    sweep->op->data = sweep;
+    sweep->op->handler = ngx_iv_sweep_told;
+
+    /* who has no passes of its own keeps no lease between them */
+
+    ngx_iv_metadata_sweep_end(sweep->op, pass, !sweep->regular);
+}
+
+
+static void
+ngx_iv_sweep_told(ngx_iv_metadata_op_t *op)
+{
+    ngx_iv_sweep_t  *sweep;
+
+    sweep = op->data;
+
+    if (op->code == NGX_OK && op->count && op->sweep->requested_at) {
+        sweep->again = 1;
+    }
+
+    ngx_iv_sweep_over(sweep);
+}
+
+
+static void
+ngx_iv_sweep_over(ngx_iv_sweep_t *sweep)
+{
+    ngx_msec_t  delay, jitter;
+
+    ngx_iv_sweep_drop_batch(sweep);
+
+    sweep->busy = 0;
+    sweep->held = 0;
+
     if (ngx_iv_sweep_quits()) {
+        return;
+    }
+
+    if (sweep->again) {
+        ngx_add_timer(&sweep->timer, 1);
+        return;
+    }
+
+    if (!sweep->regular) {
         return;
     }
 
     /* nodes that were started together should not ask together */
 
     jitter = sweep->conf.interval / 4;
+    delay = sweep->conf.interval - jitter / 2
+            + (ngx_msec_t) ngx_random() % (jitter + 1);
 
-    ngx_add_timer(&sweep->timer, sweep->conf.interval - jitter / 2
-                                 + (ngx_msec_t) ngx_random() % (jitter + 1));
+    ngx_add_timer(&sweep->timer, delay);
 }
 
 

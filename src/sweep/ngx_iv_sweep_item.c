@@ -86,8 +86,11 @@ ngx_iv_sweep_aborted(ngx_iv_storage_op_t *op)
 
     item = op->data;
 
+    ngx_iv_sweep_heard(item->sweep, op);
+
     if (op->code != NGX_OK) {
         item->storage->failures++;
+        item->sweep->pass.errors++;
         ngx_iv_sweep_item_done(item->sweep);
         return;
     }
@@ -112,8 +115,11 @@ ngx_iv_sweep_object_deleted(ngx_iv_storage_op_t *op)
 
     item = op->data;
 
+    ngx_iv_sweep_heard(item->sweep, op);
+
     if (op->code != NGX_OK) {
         item->storage->failures++;
+        item->sweep->pass.errors++;
         ngx_iv_sweep_item_done(item->sweep);
         return;
     }
@@ -153,7 +159,10 @@ ngx_iv_sweep_released(ngx_iv_metadata_op_t *op)
 
     item = op->data;
 
+    item->sweep->latency = op->time;
+
     if (op->code != NGX_OK) {
+        item->sweep->pass.errors++;
         ngx_iv_sweep_item_done(item->sweep);
         return;
     }
@@ -188,15 +197,26 @@ ngx_iv_sweep_noted(ngx_iv_metadata_op_t *op)
     item = op->data;
     sweep = item->sweep;
 
+    sweep->latency = op->time;
+
     if (op->code == NGX_OK) {
 
         if (sweep->step == NGX_IV_SWEEP_FIRST) {
-            sweep->deleted++;
+            sweep->pass.deleted++;
 
         } else if (sweep->step == NGX_IV_SWEEP_SECOND) {
-            sweep->removed++;
+            sweep->pass.removed++;
             ngx_iv_zone_add(sweep->zone, NGX_IV_COUNT_SWEEP_DELETED, 1);
+
+        } else {
+            sweep->pass.staged++;
         }
+
+    } else if (op->code != NGX_IV_CONFLICT) {
+
+        /* a conflict: another has noted it already */
+
+        sweep->pass.errors++;
     }
 
     ngx_iv_sweep_item_done(sweep);

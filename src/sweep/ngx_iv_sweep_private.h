@@ -1,6 +1,7 @@
 /*
  * What the files of the sweep share: ngx_iv_sweep.c has the passes and their
- * steps, ngx_iv_sweep_item.c what is done with one image.
+ * steps, ngx_iv_sweep_item.c what is done with one image, ngx_iv_sweep_load.c
+ * when to go slowly.
  */
 
 #ifndef NGX_IV_SWEEP_PRIVATE_H
@@ -25,6 +26,7 @@ typedef enum {
     NGX_IV_SWEEP_FIRST,
     NGX_IV_SWEEP_SECOND,
     NGX_IV_SWEEP_STAGING,
+    NGX_IV_SWEEP_REQUESTS,
     NGX_IV_SWEEP_QUOTA,
     NGX_IV_SWEEP_END
 } ngx_iv_sweep_step_e;
@@ -36,7 +38,7 @@ typedef struct {
 } ngx_iv_sweep_storage_t;
 
 
-typedef struct {
+struct ngx_iv_sweep_s {
     ngx_iv_sweep_conf_t     conf;
     ngx_iv_metadata_t      *metadata;
     ngx_iv_sweep_storage_t *storages;
@@ -48,6 +50,7 @@ typedef struct {
     ngx_str_t               holder;
     ngx_msec_t              ttl;
     ngx_array_t             unknown;        /* ngx_str_t, told of already */
+    ngx_uint_t              regular;
 
     /* one pass */
     ngx_iv_sweep_step_e     step;
@@ -55,10 +58,7 @@ typedef struct {
     ngx_event_t             next;           /* out of callbacks: go on */
     ngx_iv_metadata_op_t   *op;
     ngx_msec_t              leased;
-    ngx_uint_t              stale;
-    ngx_uint_t              expired;
-    ngx_uint_t              deleted;
-    ngx_uint_t              removed;
+    ngx_iv_sweep_pass_t     pass;           /* what is told of it */
 
     /* one batch */
     ngx_iv_metadata_ref_t  *refs;
@@ -69,7 +69,17 @@ typedef struct {
     unsigned                paged:1;        /* there is one: go on behind it */
     unsigned                full:1;         /* there may be more */
     unsigned                held:1;
-} ngx_iv_sweep_t;
+    unsigned                busy:1;         /* a pass is under way */
+    unsigned                again:1;        /* … and another one asked for */
+    unsigned                broken:1;       /* a call of the pass has failed */
+
+    /* load */
+    ngx_event_t             rest;           /* timer: a pause */
+    ngx_msec_t              pause;          /* the last one's length */
+    ngx_msec_t              latency;        /* of the last call to MongoDB */
+    unsigned                rested:1;       /* one more step, whatever load */
+    unsigned                strained:1;     /* a storage asked for less */
+};
 
 
 /* one document of a batch */
@@ -87,6 +97,15 @@ typedef struct {
 ngx_int_t ngx_iv_sweep_item(ngx_iv_sweep_t *sweep, ngx_iv_metadata_ref_t *ref);
 /* its end */
 void ngx_iv_sweep_item_done(ngx_iv_sweep_t *sweep);
+/* on with the pass, with no call under way; in an event of its own */
+void ngx_iv_sweep_go_on(ngx_iv_sweep_t *sweep);
+
+/* 1: this node, the database or a storage has enough to do without us */
+ngx_uint_t ngx_iv_sweep_loaded(ngx_iv_sweep_t *sweep);
+/* 1: it goes on after a pause */
+ngx_uint_t ngx_iv_sweep_rests(ngx_iv_sweep_t *sweep);
+/* what a storage's answer tells of its load */
+void ngx_iv_sweep_heard(ngx_iv_sweep_t *sweep, const ngx_iv_storage_op_t *op);
 
 
 #endif
