@@ -1,6 +1,6 @@
 # The work is in util/; 'make help' lists what there is.
 
-.PHONY: help run test build setup bench fuzz asan http3 lint matrix clean
+.PHONY: help run test build setup bench fuzz asan chaos http3 lint matrix clean
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -34,6 +34,11 @@ fuzz:
 #: make asan            the tests in an nginx with ASan and UBSan
 asan:
 	@util/asan
+
+#: make chaos           everything is killed, is anything lost?
+#:                      (CHAOS_SECONDS=600, CHAOS_SEED=n)
+chaos:
+	@util/chaos
 
 #: make http3           uploads over HTTP/3, in nginx 1.28
 http3:
