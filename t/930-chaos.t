@@ -6,4 +6,4 @@ use warnings;
 
 $ENV{IV_CACHE} or die "IV_CACHE is not set: run the tests by 'make test'\n";
 exec $ENV{TEST_PYTHON} // 'python3', 't/chaos/chaos.py', '--tap', '--seconds', 30,
-     '--seed', 1, '--members', 1, '--clients', 8 or die "exec: $!\n";
+     '--seed', 1, '--members', 1, '--clients', 6 or die "exec: $!\n";

@@ -8,6 +8,7 @@ looks what is left.  Run by util/chaos; docs/RELIABILITY.md tells of it.
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -158,13 +159,19 @@ def run(a, folder, checks, book):
         c.stop()
 
 
+def ended(*_):
+    sys.exit(143)               # through all that has to be stopped
+
+
 def main():
     a = arguments()
+    signal.signal(signal.SIGTERM, ended)
     folder = os.environ.get("CHAOS_DIR") or tempfile.mkdtemp(
         prefix="iv-chaos-")
     folder = os.path.realpath(folder)
     os.makedirs(folder, exist_ok=True)
     book = ledgers.Ledger()
+    book.trace = open(folder + "/requests.log", "w", encoding="utf-8")
     checks = Checks(a.tap, book)
     if a.tap:                   # the plan and the checks there, all else here
         sys.stdout = open(folder + "/report.log", "w", encoding="utf-8")

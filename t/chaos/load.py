@@ -59,7 +59,7 @@ class Client(threading.Thread):
         head = {"X-Owner": owner or self.owner}
         head.update(headers or {})
         a = wire.request(node.port, method, "/api/" + path, head, body, **how)
-        self.ledger.answer(kind, a)
+        self.ledger.answer(kind, a, "%s %s %s" % (node.name, method, path))
         if not a.status:
             time.sleep(0.1)
         return a
