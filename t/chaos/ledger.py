@@ -39,6 +39,13 @@ class Ledger:
         self.read_whole = 0
         self.trace = None                       # a file: every request
 
+    @property
+    def killed(self):
+        """How often a worker may have ended in mid-step."""
+        return sum(n for name, n in self.faults.items() if name in (
+            "Nginx: worker_killed", "Nginx: node_killed",
+            "Nginx: term_and_start"))
+
     def violation(self, text):
         with self.lock:
             self.violations.append(text)
