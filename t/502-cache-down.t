@@ -12,6 +12,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use ImageVault::Peers;
 use ImageVault::Nginx;
+use ImageVault::Flight;
 
 delete $ENV{MONGODB_URI};               # would be used instead
 my $dir = "/tmp/iv-test-cache-mongod-$$";
@@ -27,11 +28,12 @@ END { my $s = $?; system("util/mongod stop $dir >/dev/null 2>&1; rm -rf $dir"); 
 
 sub pid { return 0 + slurp("$dir/pid") }
 
+my $h2 = free_port();
 my $n = ImageVault::Nginx->new(
     name => 'cachedown', workers => 2,
     http => ImageVault::Nginx::http_base(mongodb => $uri, timeout => '2s')
             . ImageVault::Nginx::storage_s3(),
-    server => <<'CONF',
+    server => "listen 127.0.0.1:$h2 http2;\n" . <<'CONF',
 image_vault_owner $arg_as;
 add_header X-Cache $image_vault_cache always;
 location /api { image_vault_api s3; image_vault_cache_valid 1h negative=1s; }
@@ -82,7 +84,7 @@ sub statuses {
     return \%count;
 }
 
-my @ids = map { upload() } 1 .. 4;
+my @ids = map { upload() } 1 .. 6;
 # until the clients of both workers have their connections
 view($ids[0], 'alice', '/off') for 1 .. 20;
 
@@ -109,6 +111,27 @@ subtest 'who asks goes away' => sub {
     kill 'CONT', pid();
     is_deeply(statuses(@s), { 302 => 20 }, 'the others get it');
     cmp_ok(reads() - $before, '<=', 2, 'by two calls at most');
+};
+
+subtest 'HTTP/2: streams and connections that go away' => sub {
+    my @c = map { ImageVault::Flight::Http2->new($h2) } 1 .. 4;
+    my @path = map { "/api/$_/view?as=alice" } @ids[4, 5];
+    kill 'STOP', pid();
+    # the first stream of each connection may be the one that asks
+    my @first = map { $_->request('GET', $path[0]) } @c;
+    sleep 0.1;
+    my @rest = map { my $c = $_;
+                     [map { $c->request('GET', $path[$_ % 2]) } 0 .. 9] } @c;
+    sleep 0.2;
+    $c[$_]->reset($first[$_]) for 0, 1;
+    sleep 0.1;
+    close $c[$_]{socket} for 1, 2;
+    sleep 0.2;
+    kill 'CONT', pid();
+    my @got = map { my $i = $_; map { $c[$i]->answer($_)->{status} }
+                                @{ $rest[$i] } } 0, 3;
+    is_deeply(\@got, [(302) x 20], 'all others get it');
+    is($c[3]->answer($first[3])->{status}, 302, 'and the first of the last');
 };
 
 subtest 'a worker that asks is killed' => sub {
