@@ -37,6 +37,7 @@ ngx_http_image_vault_image(ngx_http_request_t *r,
     }
 
     ctx->retrieves = 1;
+    ctx->cache = NGX_HTTP_IMAGE_VAULT_CACHE_NONE;
 
     rc = ngx_http_image_vault_identity(r, ctx);
 
