@@ -56,10 +56,14 @@ sub change {
     return $kept[$turn++ % @kept]->ask($method, $path, @body)->{status};
 }
 
+# until the change stream has told of it as well
+sub settle { sleep 0.3 }
+
 sub kept_image {
     my (%a) = @_;
     my $id = new_id();
     insert_images(image_doc(id => $id, %a));
+    settle();
     return $id;
 }
 
@@ -202,7 +206,8 @@ subtest 'changes are seen at once, by all workers' => sub {
     $expect->('deleted', $_, 404) for qw(alice bob r&admin=1);
     is_deeply(\@wrong, [], 'nothing else was seen');
 
-    my @ids = map { kept_image() } 1 .. 20;
+    my @ids = map { new_id() } 1 .. 20;
+    insert_images(map { image_doc(id => $_) } @ids);
     view($_, 'alice', '/long') for @ids, @ids;
     is(change('POST', '/long/bulk?as=alice', '{"action":"delete","ids":["'
               . join('","', @ids) . '"]}'), 200, 'many at once');
@@ -268,6 +273,8 @@ subtest 'a worker is killed' => sub {
     my $id = kept_image();
     view($id, 'alice', '/long') for 1 .. 24;
     for (1 .. 3) {
+        settle();
+        view($id, 'alice', '/long');
         my ($pid) = $n->workers;
         kill 'KILL', $pid;
         ok((wait_for { my @w = $n->workers;

@@ -47,6 +47,7 @@ sub upload {
     my $r = curl('-T', temp_file(png(3000)), '-H', 'Content-Type: image/png',
                  $n->url('/api/upload?as=alice&filename=x.png'));
     is($r->{status}, 201, 'an upload') or diag($r->{body});
+    sleep 0.3;                          # the change stream tells of it, too
     return $r->{json}{images}[0]{id};
 }
 

@@ -59,6 +59,7 @@ is(upload('/small', 'carol')->{status}, 403, 'over a quota');
 curl('-T', temp_file('nothing'), '-H', 'Content-Type: image/png',
      $n->url('/api/upload?as=alice&filename=y.png'));
 is(curl($n->url("/api/$id?as=alice"))->{status}, 200, 'read');
+select undef, undef, undef, 0.3;        # the change stream tells of it, too
 is(curl($n->url("/api/$id/view?as=alice"))->{status}, 302, 'seen') for 1, 2;
 is(curl($n->url("/api/$id?as=mallory"))->{status}, 404, 'by a stranger');
 is(curl($n->url("/api/$id/view?as=mallory"))->{status}, 404, 'twice');
