@@ -24,4 +24,11 @@
 #define ngx_iv_header_alone(h)
 #endif
 
+/* r->headers_out.cache_control: a list, or an array before */
+#if (nginx_version >= 1023000)
+#define ngx_iv_forget_headers(h)  (h) = NULL
+#else
+#define ngx_iv_forget_headers(h)  ngx_memzero(&(h), sizeof(h))
+#endif
+
 #endif

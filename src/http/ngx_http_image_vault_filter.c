@@ -82,6 +82,15 @@ ngx_http_image_vault_header_filter(ngx_http_request_t *r)
         }
     }
 
+    if (lcf->endpoint == NGX_HTTP_IMAGE_VAULT_ACCESS) {
+
+        rc = ngx_http_image_vault_access_headers(r);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
     if (r != r->main) {
         return ngx_http_next_header_filter(r);
     }

@@ -73,9 +73,8 @@ static ngx_int_t
 ngx_http_image_vault_redirect(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_loc_conf_t *lcf)
 {
-    size_t                       i;
     ngx_int_t                    rc;
-    ngx_str_t                    id, value;
+    ngx_str_t                    value;
     ngx_http_image_vault_show_e  how;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
@@ -89,9 +88,33 @@ ngx_http_image_vault_redirect(ngx_http_request_t *r,
         return ngx_http_image_vault_not_allowed(r, "GET, HEAD");
     }
 
+    how = NGX_HTTP_IMAGE_VAULT_VIEW;
+
+    if (ngx_http_arg(r, (u_char *) "download", sizeof("download") - 1, &value)
+        == NGX_OK
+        && value.len && !(value.len == 1 && value.data[0] == '0'))
+    {
+        how = NGX_HTTP_IMAGE_VAULT_DOWNLOAD;
+    }
+
+    if (ngx_http_image_vault_asked_id(r, ctx, lcf) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_image_vault_image(r, how);
+}
+
+
+ngx_int_t
+ngx_http_image_vault_asked_id(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_loc_conf_t *lcf)
+{
+    size_t     i;
+    ngx_str_t  id;
+
     if (lcf->id != NULL) {
         if (ngx_http_complex_value(r, lcf->id, &id) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+            return NGX_ERROR;
         }
 
     } else {
@@ -103,18 +126,6 @@ ngx_http_image_vault_redirect(ngx_http_request_t *r,
         id.len = r->uri.len - i;
     }
 
-    how = NGX_HTTP_IMAGE_VAULT_VIEW;
-
-    if (ngx_http_arg(r, (u_char *) "download", sizeof("download") - 1, &value)
-        == NGX_OK
-        && value.len && !(value.len == 1 && value.data[0] == '0'))
-    {
-        how = NGX_HTTP_IMAGE_VAULT_DOWNLOAD;
-    }
-
-    if (ngx_http_image_vault_set_id(r, ctx, &id) == NGX_ERROR) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return ngx_http_image_vault_image(r, how);
+    return (ngx_http_image_vault_set_id(r, ctx, &id) == NGX_ERROR)
+           ? NGX_ERROR : NGX_OK;
 }

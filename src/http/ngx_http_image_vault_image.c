@@ -20,8 +20,6 @@ static ngx_int_t ngx_http_image_vault_set_etag(ngx_http_request_t *r,
     const ngx_iv_document_t *doc, time_t expires);
 static ngx_int_t ngx_http_image_vault_send_redirect(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
-static ngx_int_t ngx_http_image_vault_cacheable(ngx_http_request_t *r,
-    const ngx_iv_document_t *doc, time_t expires, time_t rest);
 
 
 ngx_int_t
@@ -419,7 +417,7 @@ ngx_http_image_vault_send_redirect(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_image_vault_cacheable(ngx_http_request_t *r,
     const ngx_iv_document_t *doc, time_t expires, time_t rest)
 {

@@ -14,6 +14,8 @@ typedef struct {
 } ngx_http_image_vault_times_t;
 
 
+static ngx_iv_storage_t *ngx_http_image_vault_storage_of(
+    ngx_http_request_t *r, const ngx_iv_document_t *doc);
 static ngx_int_t ngx_http_image_vault_make_url(ngx_http_request_t *r,
     const ngx_iv_document_t *doc, ngx_uint_t download, ngx_uint_t head,
     ngx_uint_t absolute, ngx_http_image_vault_times_t *t, ngx_str_t *url);
@@ -69,14 +71,71 @@ ngx_http_image_vault_url_now(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
-ngx_http_image_vault_make_url(ngx_http_request_t *r,
-    const ngx_iv_document_t *doc, ngx_uint_t download, ngx_uint_t head,
-    ngx_uint_t absolute, ngx_http_image_vault_times_t *t, ngx_str_t *url)
+/* as the client's own request would name neither host nor storage, and a proxy
+ * has no use for a public name */
+
+ngx_int_t
+ngx_http_image_vault_url_inside(ngx_http_request_t *r,
+    const ngx_iv_document_t *doc, ngx_uint_t head, ngx_str_t *url,
+    time_t *expires, time_t *window_rest)
+{
+    u_char                           *p, *q, *path;
+    ngx_iv_storage_t                 *st;
+    ngx_iv_storage_url_t              su;
+    ngx_http_image_vault_times_t      t;
+    ngx_http_image_vault_loc_conf_t  *lcf;
+
+    st = ngx_http_image_vault_storage_of(r, doc);
+    if (st == NULL) {
+        return NGX_ERROR;
+    }
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_image_vault_module);
+
+    ngx_http_image_vault_window(doc, lcf, &t);
+    ngx_http_image_vault_cap(doc, st->conf, &t);
+
+    ngx_memzero(&su, sizeof(ngx_iv_storage_url_t));
+
+    su.key = doc->key;
+    su.head = head ? 1 : 0;
+    su.signing = t.signing;
+    su.expires = t.expires;
+
+    if (ngx_iv_storage_signed_url(st, r->pool, &su, url) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    *expires = t.expires;
+    *window_rest = t.rest;
+
+    if (url->len == 0 || url->data[0] != '/') {
+        return NGX_OK;
+    }
+
+    /* nginx's own paths have no escapes */
+
+    p = ngx_strlchr(url->data, url->data + url->len, '?');
+
+    if (p != NULL) {
+        path = url->data;
+        q = path;
+
+        ngx_unescape_uri(&q, &path, p - url->data, 0);
+
+        url->len -= p - q;
+        ngx_memmove(q, p, url->data + url->len - q);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_iv_storage_t *
+ngx_http_image_vault_storage_of(ngx_http_request_t *r,
+    const ngx_iv_document_t *doc)
 {
     ngx_int_t                       i;
-    ngx_iv_storage_t               *st;
-    ngx_iv_storage_url_t            su;
     ngx_http_image_vault_worker_t  *w;
 
     w = ngx_http_image_vault_worker;
@@ -87,10 +146,25 @@ ngx_http_image_vault_make_url(ngx_http_request_t *r,
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "image_vault: the storage \"%V\" of an image "
                       "is not configured", &doc->storage);
-        return NGX_ERROR;
+        return NULL;
     }
 
-    st = w->storages[i];
+    return w->storages[i];
+}
+
+
+static ngx_int_t
+ngx_http_image_vault_make_url(ngx_http_request_t *r,
+    const ngx_iv_document_t *doc, ngx_uint_t download, ngx_uint_t head,
+    ngx_uint_t absolute, ngx_http_image_vault_times_t *t, ngx_str_t *url)
+{
+    ngx_iv_storage_t      *st;
+    ngx_iv_storage_url_t   su;
+
+    st = ngx_http_image_vault_storage_of(r, doc);
+    if (st == NULL) {
+        return NGX_ERROR;
+    }
 
     if (doc->is_public && st->conf->public_only && st->conf->public_url.len) {
         t->expires = 0;

@@ -12,7 +12,7 @@
 
 static char *ngx_http_image_vault_endpoint_args(ngx_conf_t *cf,
     ngx_http_image_vault_loc_conf_t *lcf, ngx_http_core_loc_conf_t *clcf);
-static char *ngx_http_image_vault_redirect_id(ngx_conf_t *cf,
+static char *ngx_http_image_vault_id_value(ngx_conf_t *cf,
     ngx_http_image_vault_loc_conf_t *lcf, ngx_str_t *value);
 static char *ngx_http_image_vault_prefix(ngx_conf_t *cf,
     ngx_http_image_vault_loc_conf_t *lcf, ngx_http_core_loc_conf_t *clcf);
@@ -49,7 +49,7 @@ ngx_http_image_vault_endpoint(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    if (clcf->handler) {
+    if (clcf->handler && cmd->offset != NGX_HTTP_IMAGE_VAULT_ACCESS) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\" can't stand in one location with another "
                            "directive that answers requests, such as "
@@ -63,7 +63,7 @@ ngx_http_image_vault_endpoint(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     lcf->line = cf->conf_file->line;
     lcf->body_set = (clcf->client_max_body_size != NGX_CONF_UNSET);
 
-    if (cmd->offset != NGX_HTTP_IMAGE_VAULT_FILES) {
+    if (!ngx_http_image_vault_is_gate(cmd->offset)) {
         clcf->handler = ngx_http_image_vault_handler;
     }
 
@@ -88,13 +88,14 @@ ngx_http_image_vault_endpoint_args(ngx_conf_t *cf,
 
     value = cf->args->elts;
 
-    if (lcf->endpoint == NGX_HTTP_IMAGE_VAULT_REDIRECT) {
-
+    if (lcf->endpoint == NGX_HTTP_IMAGE_VAULT_REDIRECT
+        || lcf->endpoint == NGX_HTTP_IMAGE_VAULT_ACCESS)
+    {
         if (cf->args->nelts == 1) {
             return NGX_CONF_OK;
         }
 
-        return ngx_http_image_vault_redirect_id(cf, lcf, &value[1]);
+        return ngx_http_image_vault_id_value(cf, lcf, &value[1]);
     }
 
     if (lcf->endpoint >= NGX_HTTP_IMAGE_VAULT_ERROR) {
@@ -117,7 +118,7 @@ ngx_http_image_vault_endpoint_args(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_image_vault_redirect_id(ngx_conf_t *cf,
+ngx_http_image_vault_id_value(ngx_conf_t *cf,
     ngx_http_image_vault_loc_conf_t *lcf, ngx_str_t *value)
 {
     ngx_str_t  id;
@@ -202,7 +203,7 @@ ngx_http_image_vault_merge_endpoint(ngx_conf_t *cf,
     }
 
     if (conf->endpoint != NGX_HTTP_IMAGE_VAULT_NONE
-        && conf->endpoint != NGX_HTTP_IMAGE_VAULT_FILES
+        && !ngx_http_image_vault_is_gate(conf->endpoint)
         && !conf->body_set)
     {
         clcf->client_max_body_size = 0;
@@ -233,7 +234,7 @@ ngx_http_image_vault_inherit(ngx_conf_t *cf,
     ngx_http_image_vault_main_conf_t  *mcf;
 
     if (prev->endpoint == NGX_HTTP_IMAGE_VAULT_NONE
-        || (prev->endpoint != NGX_HTTP_IMAGE_VAULT_FILES && clcf->handler))
+        || (!ngx_http_image_vault_is_gate(prev->endpoint) && clcf->handler))
     {
         conf->endpoint = NGX_HTTP_IMAGE_VAULT_NONE;
         return NGX_CONF_OK;
@@ -252,12 +253,15 @@ ngx_http_image_vault_inherit(ngx_conf_t *cf,
     }
 
     /*
-     * the gate in front of files stays, whatever answers behind it; a content
-     * handler is not handed down by nginx
+     * a gate stays, whatever answers behind it; a content handler is not
+     * handed down by nginx
      */
 
-    if (conf->endpoint != NGX_HTTP_IMAGE_VAULT_FILES) {
+    if (!ngx_http_image_vault_is_gate(conf->endpoint)) {
         clcf->handler = ngx_http_image_vault_handler;
+    }
+
+    if (conf->endpoint != NGX_HTTP_IMAGE_VAULT_FILES) {
         return NGX_CONF_OK;
     }
 
@@ -277,6 +281,10 @@ ngx_http_image_vault_own(ngx_conf_t *cf, ngx_http_image_vault_loc_conf_t *conf,
     ngx_http_handler_pt                handler;
     ngx_iv_storage_conf_t            **storages;
     ngx_http_image_vault_main_conf_t  *mcf;
+
+    if (conf->endpoint == NGX_HTTP_IMAGE_VAULT_ACCESS) {
+        return NGX_CONF_OK;
+    }
 
     handler = (conf->endpoint == NGX_HTTP_IMAGE_VAULT_FILES)
               ? NULL : ngx_http_image_vault_handler;

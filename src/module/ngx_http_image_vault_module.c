@@ -93,6 +93,13 @@ static ngx_command_t  ngx_http_image_vault_commands[] = {
       NGX_HTTP_IMAGE_VAULT_FILES,
       NULL },
 
+    { ngx_string("image_vault_access"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_image_vault_endpoint,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      NGX_HTTP_IMAGE_VAULT_ACCESS,
+      NULL },
+
     { ngx_string("image_vault_error"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_image_vault_endpoint,
@@ -538,6 +545,13 @@ ngx_http_image_vault_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_image_vault_files;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_image_vault_access;
 
     /* before those of nginx's own that limit requests */
 

@@ -35,12 +35,18 @@ typedef enum {
     NGX_HTTP_IMAGE_VAULT_REDIRECT,
     NGX_HTTP_IMAGE_VAULT_API,
     NGX_HTTP_IMAGE_VAULT_FILES,
+    NGX_HTTP_IMAGE_VAULT_ACCESS,
 
     /* from here on: without a storage or an argument */
     NGX_HTTP_IMAGE_VAULT_ERROR,
     NGX_HTTP_IMAGE_VAULT_HEALTH,
     NGX_HTTP_IMAGE_VAULT_METRICS
 } ngx_http_image_vault_endpoint_e;
+
+/* they stand before whatever answers in their location */
+#define ngx_http_image_vault_is_gate(endpoint)                                \
+    ((endpoint) == NGX_HTTP_IMAGE_VAULT_FILES                                 \
+     || (endpoint) == NGX_HTTP_IMAGE_VAULT_ACCESS)
 
 
 /* $image_vault_cache; the order is that of ngx_iv_cache_state_e and of the
@@ -95,7 +101,8 @@ typedef struct {
     u_char                 *file;
     ngx_uint_t              line;
     ngx_str_t               prefix;         /* of API, files; no slash at end */
-    ngx_http_complex_value_t  *id;          /* redirect's id=, or NULL */
+    ngx_http_complex_value_t  *id;          /* redirect's and access's id=,
+                                               or NULL */
 
     ngx_http_complex_value_t  *owner;
     ngx_http_complex_value_t  *admin;
@@ -160,6 +167,15 @@ typedef struct {
 } ngx_http_image_vault_sink_t;
 
 
+/* how far image_vault_access is */
+typedef enum {
+    NGX_HTTP_IMAGE_VAULT_ACCESS_NONE = 0,
+    NGX_HTTP_IMAGE_VAULT_ACCESS_WAITS,
+    NGX_HTTP_IMAGE_VAULT_ACCESS_TOLD,       /* access_code says what */
+    NGX_HTTP_IMAGE_VAULT_ACCESS_GRANTED
+} ngx_http_image_vault_access_e;
+
+
 /* state of one request; survives internal redirects (found again through a
  * pool cleanup, as r->ctx is cleared) */
 typedef struct {
@@ -195,6 +211,13 @@ typedef struct {
     ngx_str_t               link_uri;
     ngx_str_t               link_disposition;
     time_t                  link_expires;
+
+    /* of image_vault_access: where it was asked, and what came of it */
+    ngx_http_image_vault_access_e  access;
+    void                  **access_conf;    /* the location's loc_conf */
+    ngx_str_t               access_uri;
+    ngx_int_t               access_code;
+    time_t                  url_until;      /* the same URL is given so long */
 } ngx_http_image_vault_ctx_t;
 
 
@@ -225,6 +248,10 @@ ngx_int_t ngx_http_image_vault_key(ngx_http_request_t *r, ngx_pool_t *pool,
 
 /* …_handler.c: content handler of every endpoint but files; routes */
 ngx_int_t ngx_http_image_vault_handler(ngx_http_request_t *r);
+/* the id that image_vault_redirect and _access are asked for, into ctx;
+ * ctx->id_known: it is one.  NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_asked_id(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_http_image_vault_loc_conf_t *lcf);
 
 /* …_identity.c: evaluates owner and admin.  NGX_OK (also anonymous), or
  * NGX_IV_UNAUTHENTICATED for an invalid owner (warned), NGX_ERROR.  Known
@@ -248,6 +275,10 @@ void ngx_http_image_vault_scheme(ngx_http_request_t *r, ngx_str_t *scheme);
 
 /* …_upload.c, …_image.c: endpoints; return as content handlers do */
 ngx_int_t ngx_http_image_vault_upload(ngx_http_request_t *r);
+/* Cache-Control of what may be kept for `rest` seconds and no longer than until
+ * `expires` (0: for ever).  NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_cacheable(ngx_http_request_t *r,
+    const ngx_iv_document_t *doc, time_t expires, time_t rest);
 /* GET/HEAD of an image: one lookup, then the order of checks */
 typedef enum {
     NGX_HTTP_IMAGE_VAULT_SHOW = 0,      /* JSON, or view by Accept */
@@ -318,8 +349,29 @@ ngx_int_t ngx_http_image_vault_url_now(ngx_http_request_t *r,
     const ngx_iv_document_t *doc, ngx_uint_t download, time_t life,
     ngx_str_t *url, time_t *expires);
 
+/* for a proxy or an internal redirect of our own: always signed, by now's
+ * window, and never with a host that the client named: of a local storage
+ * whose url is a path it is that path, unescaped */
+ngx_int_t ngx_http_image_vault_url_inside(ngx_http_request_t *r,
+    const ngx_iv_document_t *doc, ngx_uint_t head, ngx_str_t *url,
+    time_t *expires, time_t *window_rest);
+
 /* …_files.c: precontent phase handler of image_vault_files */
 ngx_int_t ngx_http_image_vault_files(ngx_http_request_t *r);
+
+/* …_access.c: image_vault_access */
+/* precontent phase handler */
+ngx_int_t ngx_http_image_vault_access(ngx_http_request_t *r);
+/* what the answer of such a location needs.  NGX_OK, NGX_ERROR, or the status
+ * to answer by instead, as nobody was let in */
+ngx_int_t ngx_http_image_vault_access_headers(ngx_http_request_t *r);
+/* whose decision and image the variables show: a subrequest without a state of
+ * its own has its parent's.  NULL: nobody's */
+ngx_http_image_vault_ctx_t *ngx_http_image_vault_shown_ctx(
+    ngx_http_request_t *r);
+/* ctx->url of an image that was granted, for GET.  NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_access_url(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
 
 /* …_answer.c */
 /* sends the error as JSON, logs it (client's fault: info), sets the result;

@@ -8,6 +8,8 @@
 
 static ngx_int_t ngx_http_image_vault_variable_str(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_image_vault_variable_url(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_image_vault_variable_document(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_image_vault_variable_size(ngx_http_request_t *r,
@@ -47,8 +49,11 @@ static ngx_http_variable_t  ngx_http_image_vault_vars[] = {
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("image_vault_url"), NULL,
-      ngx_http_image_vault_variable_str,
-      offsetof(ngx_http_image_vault_ctx_t, url),
+      ngx_http_image_vault_variable_url, 0,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("image_vault_head_url"), NULL,
+      ngx_http_image_vault_variable_url, 1,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("image_vault_content_type"), NULL,
@@ -113,7 +118,7 @@ ngx_http_image_vault_variable_str(ngx_http_request_t *r,
     ngx_str_t                   *s;
     ngx_http_image_vault_ctx_t  *ctx;
 
-    ctx = ngx_http_image_vault_find_ctx(r);
+    ctx = ngx_http_image_vault_shown_ctx(r);
 
     if (ctx == NULL) {
         v->not_found = 1;
@@ -127,6 +132,53 @@ ngx_http_image_vault_variable_str(ngx_http_request_t *r,
 }
 
 
+/* the URL that was given out, or, behind image_vault_access, one that nobody
+ * has asked for yet; head: the latter, for HEAD */
+
+static ngx_int_t
+ngx_http_image_vault_variable_url(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t head)
+{
+    time_t                       expires, rest;
+    ngx_str_t                    url;
+    ngx_http_image_vault_ctx_t  *ctx;
+
+    ctx = ngx_http_image_vault_shown_ctx(r);
+
+    if (ctx == NULL
+        || (head && ctx->access != NGX_HTTP_IMAGE_VAULT_ACCESS_GRANTED))
+    {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    if (ctx->access != NGX_HTTP_IMAGE_VAULT_ACCESS_GRANTED) {
+        ngx_http_image_vault_variable_set(v, ctx->url.data, ctx->url.len);
+        return NGX_OK;
+    }
+
+    if (head) {
+        if (ngx_http_image_vault_url_inside(r, ctx->document, 1, &url,
+                                            &expires, &rest)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+    } else {
+        if (ngx_http_image_vault_access_url(r, ctx) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        url = ctx->url;
+    }
+
+    ngx_http_image_vault_variable_set(v, url.data, url.len);
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_image_vault_variable_document(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
@@ -134,7 +186,7 @@ ngx_http_image_vault_variable_document(ngx_http_request_t *r,
     ngx_str_t                   *s;
     ngx_http_image_vault_ctx_t  *ctx;
 
-    ctx = ngx_http_image_vault_find_ctx(r);
+    ctx = ngx_http_image_vault_shown_ctx(r);
 
     if (ctx == NULL || ctx->document == NULL) {
         v->not_found = 1;
@@ -155,7 +207,7 @@ ngx_http_image_vault_variable_size(ngx_http_request_t *r,
     u_char                      *p;
     ngx_http_image_vault_ctx_t  *ctx;
 
-    ctx = ngx_http_image_vault_find_ctx(r);
+    ctx = ngx_http_image_vault_shown_ctx(r);
 
     if (ctx == NULL || ctx->document == NULL) {
         v->not_found = 1;
@@ -181,7 +233,7 @@ ngx_http_image_vault_variable_sha256(ngx_http_request_t *r,
     u_char                      *p;
     ngx_http_image_vault_ctx_t  *ctx;
 
-    ctx = ngx_http_image_vault_find_ctx(r);
+    ctx = ngx_http_image_vault_shown_ctx(r);
 
     if (ctx == NULL || ctx->document == NULL
         || !ctx->document->has_checksums)
@@ -208,7 +260,7 @@ ngx_http_image_vault_variable_result(ngx_http_request_t *r,
 {
     ngx_http_image_vault_ctx_t  *ctx;
 
-    ctx = ngx_http_image_vault_find_ctx(r);
+    ctx = ngx_http_image_vault_shown_ctx(r);
 
     if (ctx == NULL || ctx->result == NULL) {
         v->not_found = 1;
@@ -230,7 +282,7 @@ ngx_http_image_vault_variable_time(ngx_http_request_t *r,
     ngx_msec_t                   ms;
     ngx_http_image_vault_ctx_t  *ctx;
 
-    ctx = ngx_http_image_vault_find_ctx(r);
+    ctx = ngx_http_image_vault_shown_ctx(r);
 
     if (ctx == NULL) {
         v->not_found = 1;
