@@ -919,3 +919,94 @@ image_vault_cache_valid 1m; image_vault_cache_valid 2m;
 --- error_log
 [emerg]
 "image_vault_cache_valid" directive is duplicate
+
+
+=== TEST 82: access with an endpoint before it
+--- config
+location /a { image_vault_redirect; image_vault_access; }
+--- must_die
+--- error_log
+[emerg]
+"image_vault_access" can't stand in one location with "image_vault_redirect"
+
+
+=== TEST 83: access with an endpoint behind it
+--- config
+location /a/ { image_vault_access; image_vault_api s3; }
+--- must_die
+--- error_log
+[emerg]
+"image_vault_api" can't stand in one location with "image_vault_access"
+
+
+=== TEST 84: access with files
+--- config
+location /files/ { image_vault_access; image_vault_files s3; }
+--- must_die
+--- error_log
+[emerg]
+"image_vault_files" can't stand in one location with "image_vault_access"
+
+
+=== TEST 85: access twice
+--- config
+location /a { image_vault_access; image_vault_access id=$arg_id; }
+--- must_die
+--- error_log
+[emerg]
+"image_vault_access" directive is duplicate
+
+
+=== TEST 86: access by something else than an id
+--- config
+location /a { image_vault_access key=$arg_id; }
+--- must_die
+--- error_log
+[emerg]
+invalid value "key=$arg_id" in "image_vault_access", "id=value" is expected
+
+
+=== TEST 87: access with an empty id
+--- config
+location /a { image_vault_access id=; }
+--- must_die
+--- error_log
+[emerg]
+"id=value" is expected
+
+
+=== TEST 88: access in an if
+--- config
+location /a { if ($arg_x) { image_vault_access; } }
+--- must_die
+--- error_log
+[emerg]
+"image_vault_access" directive is not allowed here
+
+
+=== TEST 89: access of a server
+--- config
+image_vault_access;
+--- must_die
+--- error_log
+[emerg]
+"image_vault_access" directive is not allowed here
+
+
+=== TEST 90: access by an unknown variable
+--- config
+location /a { image_vault_access id=$nothing_of_the_kind; }
+--- must_die
+--- error_log
+[emerg]
+unknown "nothing_of_the_kind" variable
+
+
+=== TEST 91: access without a zone
+--- bare
+--- config
+location /a { image_vault_access; proxy_pass http://127.0.0.1:1; }
+--- must_die
+--- error_log
+[emerg]
+no "image_vault_zone" in the http block, "image_vault_access"
