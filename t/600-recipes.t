@@ -94,7 +94,7 @@ subtest 'every snippet has a name, and a test that runs it' => sub {
     my @langs = ImageVault::Guide::unmarked();
     is(scalar(grep { $_ eq 'nginx' || $_ eq 'js' } @langs), 0,
        'no nginx or js without a name');
-    my $tests = join '', map { slurp($_) } glob 't/60*.t';
+    my $tests = join '', map { slurp($_) } glob 't/6[01]*.t';
     for my $name (ImageVault::Guide::recipes()) {
         next if $name eq 'frame';
         ok($tests =~ /(?:recipe => |files => \[|recipe\()'\Q$name\E'/, $name);

@@ -142,7 +142,8 @@ sub write_conf {
         ? $1 : '';
 
     my $frame = put(recipe('frame'),
-        'https://ACCOUNT.r2.cloudflarestorage.com' => $ENV{TEST_S3_ENDPOINT},
+        'https://ACCOUNT.r2.cloudflarestorage.com'
+            => $self->{endpoint} // $ENV{TEST_S3_ENDPOINT},
         'region      auto' => "region      $ENV{TEST_S3_REGION}",
         'load_module modules/ngx_http_image_vault_module.so;' => $module,
         'database=photos' => "database=$ImageVault::Peers::Database",
@@ -171,6 +172,7 @@ EOF_HTTP
     for my $name (@{ $self->{files} // [] }) {
         my $text = recipe($name);
         $text =~ s/127\.0\.0\.1:3000/127.0.0.1:$self->{port}/g;
+        $text = put($text, @{ $self->{edit}{$name} // [] });
         $self->file($name, $text);
     }
 
@@ -190,7 +192,7 @@ sub again {
     my ($self, %a) = @_;
 
     my %same = map { $_ => $self->{$_} }
-        qw(recipe files replace inside app http main allow);
+        qw(recipe files replace edit endpoint inside app http main allow);
     my $n = ref($self)->new(%same, %a);
     my $etc = "$self->{dir}/etc";
     for my $file (glob "$etc/*") {
