@@ -97,7 +97,7 @@ subtest 'every snippet has a name, and a test that runs it' => sub {
     my $tests = join '', map { slurp($_) } glob 't/6[01]*.t';
     for my $name (ImageVault::Guide::recipes()) {
         next if $name eq 'frame';
-        ok($tests =~ /(?:recipe => |files => \[|recipe\()'\Q$name\E'/, $name);
+        ok($tests =~ /(?:recipe => |files\}? =>? \[|recipe\(|node\()'\Q$name\E'/, $name);
     }
 };
 

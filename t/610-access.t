@@ -463,10 +463,12 @@ subtest 'waiting' => sub {
     is(curl($m->url("/a/$absent"))->{status}, 404, 'asked');
     kill 'STOP', $pid;
 
-    # clients that go away while the database says nothing
+    # clients that go away while the database says nothing, the first of them
+    # being the one that asks for all
+    my $id = new_id();
     my @gone = map {
         my $s = IO::Socket::INET->new("127.0.0.1:$m->{port}") or die;
-        print $s "GET /a/$absent HTTP/1.1\r\nHost: vault\r\n\r\n";
+        print $s "GET /a/$id HTTP/1.1\r\nHost: vault\r\n\r\n";
         $s;
     } 1 .. 5;
     Time::HiRes::sleep(0.3);
@@ -476,27 +478,31 @@ subtest 'waiting' => sub {
     is(curl($m->url('/alive'))->{status}, 204, 'the worker lives');
 
     my $t = Time::HiRes::time();
-    my $r = curl($m->url("/a/$absent"));
+    my $r = curl($m->url('/a/' . new_id()));
     is($r->{status}, 503, 'who waits is told');
     is($r->{json}{error}{code}, 'metadata_unavailable', 'so');
     cmp_ok(Time::HiRes::time() - $t, '<', 12, 'in time');
+    my $head = '';
+    sysread $gone[0], $head, 4096;
+    like($head, qr{^HTTP/1.1 503}, 'so is the one that stayed');
 
     # a client that stays, and a database that comes back
     my $s = IO::Socket::INET->new("127.0.0.1:$m->{port}") or die;
     kill 'CONT', $pid;
-    ok((wait_for { curl($m->url("/a/$absent"))->{status} == 404 } 20),
+    ok((wait_for { curl($m->url('/a/' . new_id()))->{status} == 404 } 20),
        'and goes on');
 
-    # a worker that quits, and one that is killed, while somebody waits
+    # a worker that quits while somebody waits
     kill 'STOP', $pid;
-    print $s "GET /a/$absent HTTP/1.1\r\nHost: vault\r\n\r\n";
+    $id = new_id();
+    print $s "GET /a/$id HTTP/1.1\r\nHost: vault\r\n\r\n";
     Time::HiRes::sleep(0.3);
     $m->signal('QUIT');
     Time::HiRes::sleep(0.3);
     kill 'CONT', $pid;
-    my $head = '';
+    $head = '';
     sysread $s, $head, 4096;
-    like($head, qr{^HTTP/1.1 (?:404|503)}, 'a reload loses no request');
+    like($head, qr{^HTTP/1.1 (?:404|503)}, 'a worker that quits answers first');
     $m->done;
     system("util/mongod stop $dir >/dev/null 2>&1; rm -rf $dir");
 };

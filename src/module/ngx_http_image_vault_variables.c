@@ -322,7 +322,7 @@ ngx_http_image_vault_variable_cache(ngx_http_request_t *r,
         ngx_string("NEGATIVE")
     };
 
-    ctx = ngx_http_image_vault_find_ctx(r);
+    ctx = ngx_http_image_vault_shown_ctx(r);
 
     if (ctx == NULL) {
         v->not_found = 1;
