@@ -4,9 +4,9 @@
 //
 //     node list.mjs PORT PROCESSES DATABASE      (MongoDB's URI: MONGODB_URI)
 
-import cluster from 'node:cluster';
 import Fastify from 'fastify';
 import { MongoClient, ObjectId } from 'mongodb';
+import { run } from './cluster.mjs';
 
 const [port, processes, database] = process.argv.slice(2);
 const HINT = { userId: 1, status: 1, 'metadata.uploadedAt': -1, _id: -1 };
@@ -178,18 +178,4 @@ async function serve() {
 }
 
 
-if (Number(processes) > 1 && cluster.isPrimary) {
-    for (let i = 0; i < Number(processes); i++) {
-        cluster.fork();
-    }
-
-    process.on('SIGTERM', () => {
-        for (const worker of Object.values(cluster.workers)) {
-            worker.process.kill();
-        }
-        process.exit();
-    });
-
-} else {
-    await serve();
-}
+await run(Number(processes), serve);
