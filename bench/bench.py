@@ -8,7 +8,8 @@ log, so that uploads which the load generator breaks off at its end count as
 far as they went.  MD5 and SHA-256 are timed by `openssl speed` in every round.
 Files in forms are compared with the same files as bodies of their own
 (forms.py), redirects with `return 302` (redirects.py), parsers measured alone
-(parsers.py), lists beside a Node service (lists.py).
+(parsers.py), lists beside a Node service (lists.py), uploads and redirects
+beside services in Go and Node (peers.py).
 
 Needs what `util/setup-test` sets up; `util/bench` starts the servers and sets
 TEST_MONGODB_URI, TEST_S3_* as for the tests.  TEST_MODULE names another build
@@ -29,9 +30,10 @@ import pymongo
 import forms
 import lists
 import parsers
+import peers
 import redirects
 from rig import (BUFFERS, IMAGES, MIB, Nginx, Storage, cost, hash_cost, jpeg,
-                 spread, wrk)
+                 peak, spread, wrk)
 
 
 def uploads(nginx, storage, folder, kind, size, rounds, seconds):
@@ -65,29 +67,6 @@ def uploads(nginx, storage, folder, kind, size, rounds, seconds):
     print(f"  module / (proxy_pass + hashes): {spread(ratios)}   goal <= 1.15"
           f"   MB/s: {spread(speeds['module'])}, / proxy_pass {spread(rates)}",
           flush=True)
-
-
-def peak(nginx, storage, commands):
-    """The worker's memory at most, afterwards, and how many were created."""
-    most = [nginx.memory()]
-    stop = threading.Event()
-
-    def watch():
-        while not stop.is_set():
-            most[0] = max(most[0], nginx.memory())
-            time.sleep(0.02)
-
-    t = threading.Thread(target=watch)
-    t.start()
-    clients = [subprocess.Popen(
-        ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}\n", *c],
-        stdout=subprocess.PIPE, text=True) for c in commands]
-    codes = [c.communicate()[0].strip() for c in clients]
-    stop.set()
-    t.join()
-    nginx.settle()
-    storage.clean()
-    return most[0], nginx.memory(), codes.count("201")
 
 
 def memory(nginx, storage, folder, count, size):
@@ -177,7 +156,7 @@ def main():
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--seconds", type=int, default=8)
     p.add_argument("--only", choices=("uploads", "forms", "redirects",
-                                      "memory", "parsers", "lists"))
+                                      "memory", "parsers", "lists", "peers"))
     p.add_argument("--documents", type=int, default=1_000_000,
                    help="of the lists")
     p.add_argument("--owners", type=int, default=10_000)
@@ -216,6 +195,8 @@ def main():
         parsers.run(a.rounds)
     if a.only in (None, "lists"):
         lists.run(alone, a.documents, a.owners, a.rounds, a.seconds)
+    if a.only in (None, "peers"):
+        peers.run(alone, storage, a.rounds, a.seconds)
     pymongo.MongoClient(os.environ["TEST_MONGODB_URI"]).drop_database(
         "iv_bench")
 

@@ -11,11 +11,8 @@ import json
 import os
 import random
 import re
-import shutil
-import signal
 import socket
 import statistics
-import subprocess
 import sys
 import time
 import urllib.request
@@ -104,42 +101,6 @@ def load(images, documents, owners):
     return many
 
 
-class Node:
-    """The service of bench/peers/node."""
-
-    def __init__(self, folder, processes):
-        self.port = rig.free_port()
-        e = os.environ
-        # packages are looked for beside the program
-        os.symlink(os.path.join(e["BENCH_NODE_SERVICE"], "node_modules"),
-                   os.path.join(folder, "node_modules"))
-        program = shutil.copy(
-            os.path.join(rig.HERE, "peers/node/list.mjs"), folder)
-        self.process = subprocess.Popen(
-            [e["BENCH_NODE"], program, str(self.port), str(processes),
-             DATABASE],
-            env={**e, "MONGODB_URI": e["TEST_MONGODB_URI"],
-                 "NODE_ENV": "production"})
-        self.pids = [self.process.pid]
-        try:
-            rig.wait_port(self.port)
-        except OSError:
-            self.stop()
-            sys.exit("the Node service did not start")
-        if processes > 1:
-            self.pids += rig.children(self.process.pid)
-
-    def cpu(self):
-        return sum(map(rig.cpu_of, self.pids))
-
-    def url(self, path):
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
-
-
 def ask(service, path, who):
     request = urllib.request.Request(service.url(path),
                                      headers={"X-Owner": who})
@@ -179,7 +140,7 @@ def mongod(client):
 
 def rates(nginx, folder, client, owners, processes, rounds, seconds):
     """The module and Node in turn, each with so many processes."""
-    node = Node(folder, processes)
+    node = rig.node(folder, "list.mjs", processes, DATABASE)
     services = {"module": nginx, "node": node}
     server = mongod(client)
     figures = {x: {"rate": [], "cpu": [], "mongod": [], "p50": [], "p99": []}

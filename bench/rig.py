@@ -1,13 +1,17 @@
 """What the parts of the benchmark stand on: images, one nginx, the load
 generator, the S3 server, and what a worker spends."""
 
+import glob
 import os
 import re
+import shutil
 import signal
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import zlib
 
@@ -57,6 +61,12 @@ def cpu_of(pid):
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
+def anonymous(pid):
+    """Bytes of memory that no file backs."""
+    with open(f"/proc/{pid}/status") as f:
+        return 1024 * int(re.search(r"RssAnon:\s+(\d+)", f.read())[1])
+
+
 def png(size):
     """A whole PNG of exactly `size` bytes; its pixels are noise."""
     def chunk(kind, data):
@@ -101,12 +111,76 @@ def jpeg(size):
 IMAGES = {"jpeg": jpeg, "png": png}
 
 
-class Nginx:
+class Service:
+    """What listens on a port, and the processes that do its work."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.pids = []
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def cpu(self):
+        return sum(map(cpu_of, self.pids))
+
+    def settle(self):
+        """Waits until it is idle: nothing of a run goes on."""
+        quiet, last = 0, self.cpu()
+        while quiet < 5:
+            time.sleep(0.1)
+            now = self.cpu()
+            quiet = quiet + 1 if now - last < 0.01 else 0
+            last = now
+
+    def memory(self):
+        """Memory of its own: what it has allocated."""
+        return sum(map(anonymous, self.pids))
+
+
+class Peer(Service):
+    """A service of bench/peers: a command that ends with TERM."""
+
+    def __init__(self, name, command, processes=1):
+        super().__init__()
+        e = os.environ
+        self.process = subprocess.Popen(
+            [x.format(port=self.port) for x in command],
+            env={**e, "NODE_ENV": "production",
+                 "MONGODB_URI": e["TEST_MONGODB_URI"],
+                 **{f"S3_{x}": e[f"TEST_S3_{x}"] for x in (
+                     "ENDPOINT", "REGION", "BUCKET", "ACCESS", "SECRET")}})
+        self.pids = [self.process.pid]
+        try:
+            wait_port(self.port)
+        except OSError:
+            self.stop()
+            sys.exit(f"the {name} service did not start")
+        if processes > 1:
+            self.pids += children(self.process.pid)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+
+
+def node(folder, program, processes, database):
+    """A service of bench/peers/node; packages are looked for beside it."""
+    here = tempfile.mkdtemp(dir=folder)
+    os.symlink(os.path.join(os.environ["BENCH_NODE_SERVICE"], "node_modules"),
+               os.path.join(here, "node_modules"))
+    for name in glob.glob(os.path.join(HERE, "peers/node/*.mjs")):
+        shutil.copy(name, here)
+    return Peer("Node", [os.environ["BENCH_NODE"], os.path.join(here, program),
+                         "{port}", str(processes), database], processes)
+
+
+class Nginx(Service):
     """One nginx: the module's locations and the plain proxy."""
 
     def __init__(self, folder, workers=1, read=2, owner="alice", zone="1m",
-                 like=None):
-        self.port = free_port()
+                 server="", like=None):
+        super().__init__()
         self.folder = folder
         for d in ("logs", "tmp"):
             os.makedirs(os.path.join(folder, d), exist_ok=True)
@@ -149,6 +223,7 @@ http {{
     upstream s3 {{ server {host}; keepalive 64; }}
     server {{
         listen 127.0.0.1:{self.port};
+        {server}
         location /api {{ image_vault_api s3; }}
         location /uncached {{
             image_vault_cache_valid 0;
@@ -176,23 +251,11 @@ http {{
             [self.binary, "-p", self.folder, "-c", self.conf,
              "-g", "daemon off;"])
         wait_port(self.port)
-        self.workers = children(self.process.pid)
+        self.pids = children(self.process.pid)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
-
-    def cpu(self):
-        return sum(map(cpu_of, self.workers))
-
-    def settle(self):
-        """Waits until the worker is idle: nothing of a run goes on."""
-        quiet, last = 0, self.cpu()
-        while quiet < 5:
-            time.sleep(0.1)
-            now = self.cpu()
-            quiet = quiet + 1 if now - last < 0.01 else 0
-            last = now
 
     def taken(self):
         """Bytes that clients have sent since the last call."""
@@ -201,13 +264,6 @@ http {{
             total = sum(int(x) for x in f.read().split())
             f.truncate(0)
         return total
-
-    def memory(self):
-        with open(f"/proc/{self.workers[0]}/status") as f:
-            return 1024 * int(re.search(r"RssAnon:\s+(\d+)", f.read())[1])
-
-    def url(self, path):
-        return f"http://127.0.0.1:{self.port}{path}"
 
 
 def wrk(url, script, *args, connections=16, seconds=8, threads=1, timeout=120):
@@ -223,6 +279,29 @@ def wrk(url, script, *args, connections=16, seconds=8, threads=1, timeout=120):
     if r["errors"] or r["status"]:
         print(f"  ! {int(r['errors'])} errors, {int(r['status'])} bad statuses")
     return r
+
+
+def peak(service, storage, commands):
+    """Memory at most, afterwards, and how many uploads were created."""
+    most = [service.memory()]
+    stop = threading.Event()
+
+    def watch():
+        while not stop.is_set():
+            most[0] = max(most[0], service.memory())
+            time.sleep(0.02)
+
+    t = threading.Thread(target=watch)
+    t.start()
+    clients = [subprocess.Popen(
+        ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}\n", *c],
+        stdout=subprocess.PIPE, text=True) for c in commands]
+    codes = [c.communicate()[0].strip() for c in clients]
+    stop.set()
+    t.join()
+    service.settle()
+    storage.clean()
+    return most[0], service.memory(), codes.count("201")
 
 
 def hash_cost():

@@ -224,7 +224,7 @@ func (s *service) store(r *http.Request, from io.Reader, size int64,
 	}
 	opts := minio.PutObjectOptions{
 		ContentType:          one.kind,
-		ContentDisposition:   mime.FormatMediaType("inline", map[string]string{"filename": name}),
+		ContentDisposition:   "inline; filename=\"" + strings.Map(plain, name) + "\"",
 		DisableContentSha256: true,
 	}
 	var want string
@@ -246,6 +246,14 @@ func (s *service) store(r *http.Request, from io.Reader, size int64,
 	}
 	one.sha256 = hex.EncodeToString(b.sha256.Sum(nil))
 	return one, nil
+}
+
+// plain keeps what may stand between quotes.
+func plain(c rune) rune {
+	if c < ' ' || c > '~' || c == '"' || c == '\\' {
+		return '_'
+	}
+	return c
 }
 
 func (s *service) stream(ctx context.Context, one *stored, size int64,
