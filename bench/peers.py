@@ -49,8 +49,8 @@ def node(folder):
 def nginx_settings(**more):
     # as in examples/nginx.conf; the services write no log either
     more["server"] = "access_log off;" + more.get("server", "")
-    return dict(workers=WORKERS, owner="$http_x_owner", read=8, zone="64m",
-                **more)
+    return dict(workers=WORKERS, owner="$http_x_owner", read=8, write=8,
+                zone="64m", **more)
 
 
 def turns(names, i):

@@ -178,8 +178,8 @@ def node(folder, program, processes, database):
 class Nginx(Service):
     """One nginx: the module's locations and the plain proxy."""
 
-    def __init__(self, folder, workers=1, read=2, owner="alice", zone="1m",
-                 server="", like=None):
+    def __init__(self, folder, workers=1, read=2, write=2, owner="alice",
+                 zone="1m", server="", like=None):
         super().__init__()
         self.folder = folder
         for d in ("logs", "tmp"):
@@ -193,7 +193,7 @@ class Nginx(Service):
 {user}
 load_module {module};
 thread_pool iv_read threads={read};
-thread_pool iv_write threads=2;
+thread_pool iv_write threads={write};
 thread_pool iv_hash threads=2;
 worker_processes {workers};
 pid {folder}/logs/nginx.pid;
