@@ -48,7 +48,10 @@ func (s *service) find(ctx context.Context, id bson.ObjectID) (*found, error) {
 		return nil, errNotFound
 	}
 	if err != nil {
-		log.Print(err)
+		// a client that is gone is no failure of the database
+		if ctx.Err() == nil {
+			log.Print(err)
+		}
 		return nil, errMetadata
 	}
 	return &f, nil
