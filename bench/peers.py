@@ -23,6 +23,7 @@ import pymongo
 
 import forms
 import lists
+import redirects
 import rig
 
 DATABASE = "iv_bench"
@@ -48,9 +49,8 @@ def node(folder):
 
 def nginx_settings(**more):
     # as in examples/nginx.conf; the services write no log either
-    more["server"] = "access_log off;" + more.get("server", "")
-    return dict(workers=WORKERS, owner="$http_x_owner", read=8, write=8,
-                zone="64m", **more)
+    return dict(server="access_log off;", workers=WORKERS, read=8, write=8,
+                owner="$http_x_owner", zone="64m", **more)
 
 
 def turns(names, i):
@@ -288,16 +288,6 @@ def documents():
     return [str(x["_id"]) for x in docs]
 
 
-def plain_location(service, path):
-    """`return 302` with the headers that the module answers with."""
-    head = raw_answer(service, path)[0].decode().split("\r\n")[1:]
-    named = dict(x.split(": ", 1) for x in head)
-    add = "".join(f'add_header {x} "{named[x]}" always; '
-                  for x in ("Cache-Control", *SAME[2:]))
-    return f"location = /plain {{ {add} return 302 " \
-           f"\"{named['Location']}\"; }}"
-
-
 def ratio(figures, one, other, goal, kind="rate"):
     at = ("rate", "p50", "p99").index(kind)
     r = [a[at] / b[at] for a, b in zip(figures[one], figures[other])]
@@ -310,28 +300,27 @@ def views(starts, folder, idents, alone, rounds, seconds):
     with open(ids, "w") as f:
         f.write("".join(x + "\n" for x in idents))
     hot = f"/api/{idents[0]}/view"
-    location = []
-    alone(lambda nginx, _: location.append(plain_location(nginx, hot)),
+    found = []
+    alone(lambda nginx, _: found.extend(redirects.headers(nginx, hot, OWNER)),
           **nginx_settings())
 
-    def among(nginx, uncached):
+    def among(nginx):
         services = {x: start() for x, start in starts.items()
                     if x != "module"}
-        runs = {"uncached, 10,000 ids": (uncached, hot, [ids]),
+        api = "/api/"
+        runs = {"uncached, 10,000 ids": (nginx, hot, ["/uncached/", ids]),
                 "hot, one id": (nginx, hot, []),
-                "cached, 10,000 ids": (nginx, hot, [ids]),
-                **{x: (s, hot, [ids]) for x, s in services.items()},
-                "return 302": (nginx, "/plain", [])}
+                "cached, 10,000 ids": (nginx, hot, [api, ids]),
+                **{x: (s, hot, [api, ids]) for x, s in services.items()},
+                "return 302": (nginx, hot.replace(api, "/302/"), [])}
         try:
             compare(runs, rounds, seconds)
         finally:
             for s in services.values():
                 s.stop()
 
-    alone(lambda uncached, _: alone(
-        lambda nginx, _: among(nginx, uncached),
-        **nginx_settings(server=location[0])),
-        **nginx_settings(server="image_vault_cache_valid 0;"))
+    alone(lambda nginx, _: among(nginx),
+          **nginx_settings(like=redirects.like(found)))
 
 
 def compare(runs, rounds, seconds):

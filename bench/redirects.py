@@ -36,10 +36,10 @@ def seed():
     images.insert_many(documents, ordered=False)
 
 
-def headers(nginx):
+def headers(nginx, path=f"/api/{FIRST:024x}/view", owner="alice"):
     """Of the redirect that `return 302` is to look like."""
     c = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=10)
-    c.request("GET", f"/api/{FIRST:024x}/view")
+    c.request("GET", path, headers={"X-Owner": owner})
     answer = c.getresponse()
     if answer.status != 302:
         raise SystemExit(f"a redirect was answered with {answer.status}")
