@@ -84,6 +84,9 @@ my %want = (
     'denied_total{reason="not_allowed"}'   => 2,
     'uploads_in_flight'                    => 0,
     'database_breaker_open'                => 0,
+    'storage_breaker_open{storage="s3"}'    => 0,
+    'storage_breaker_opened_total{storage="s3"}'  => 0,
+    'storage_retries_refused_total{storage="s3"}' => 0,
     'zone_size_bytes'                      => 1 << 20,
     'storage_request_duration_seconds_count{operation="put"}' => 1,
 );

@@ -48,6 +48,10 @@ my %fires = (
     StorageSlow => [ buckets('storage', 'head', '5.000', '10.000') ],
     DatabaseDown => [ ['image_vault_database_breaker_open{instance="a"}',
                        '1x90'] ],
+    StorageDown => [ ['image_vault_storage_breaker_open{instance="a",storage="s"}',
+                      '1x90'] ],
+    RetriesRefused => [ ['image_vault_storage_retries_refused_total{storage="s"}',
+                         '0+10x90'] ],
     BytesStored => [ ['image_vault_upload_bytes_total', '0+10000000000x90'] ],
     AuditLost => [ ['image_vault_audit_lost_total', '0+1x90'] ],
 );

@@ -69,7 +69,9 @@ static ngx_uint_t ngx_iv_s3_error_is(const ngx_str_t *name,
     "check region and endpoint"
 
 #define NGX_IV_S3_TOKEN                                                       \
-    "the session token has expired or is wrong: renew the credentials"
+    "the session token has expired or is wrong: renew the credentials, "      \
+    "which are read with the configuration: from a file at a reload, from "   \
+    "the environment at a restart"
 
 #define NGX_IV_S3_HASH                                                        \
     "the storage received other bytes than were sent: check the network"

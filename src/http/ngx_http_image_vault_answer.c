@@ -5,9 +5,11 @@
 #include "module/ngx_http_image_vault_module.h"
 
 
+static ngx_iv_breaker_t *ngx_http_image_vault_breaker(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_int_t code);
 static void ngx_http_image_vault_log_error(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, const ngx_iv_code_t *ce,
-    const char *detail);
+    ngx_iv_breaker_t *b, const char *detail);
 static void ngx_http_image_vault_count_error(ngx_http_image_vault_ctx_t *ctx,
     ngx_int_t code, ngx_uint_t status);
 
@@ -168,14 +170,17 @@ ngx_http_image_vault_begin_error(ngx_http_request_t *r, ngx_int_t code,
     const char *detail)
 {
     ngx_int_t                    rc;
+    ngx_msec_t                   wait;
+    ngx_iv_breaker_t            *b;
     const ngx_iv_code_t         *ce;
     ngx_http_image_vault_ctx_t  *ctx;
 
     ce = ngx_iv_code(code);
 
     ctx = ngx_http_image_vault_ctx(r);
+    b = ngx_http_image_vault_breaker(r, ctx, code);
 
-    ngx_http_image_vault_log_error(r, ctx, ce, detail);
+    ngx_http_image_vault_log_error(r, ctx, ce, b, detail);
 
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -196,13 +201,55 @@ ngx_http_image_vault_begin_error(ngx_http_request_t *r, ngx_int_t code,
         return rc;
     }
 
+    wait = b ? ngx_iv_breaker_wait(b, ngx_iv_now()) : 0;
+
     if (ce->retry_after
-        && ngx_http_image_vault_retry_after(r, ce->retry_after) != NGX_OK)
+        && ngx_http_image_vault_retry_after(r, ngx_max(ce->retry_after,
+                                                       (wait + 999) / 1000))
+           != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     return NGX_OK;
+}
+
+
+/* of what is not available; NULL: not known, or something else is wrong */
+
+static ngx_iv_breaker_t *
+ngx_http_image_vault_breaker(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_int_t code)
+{
+    ngx_uint_t                        i;
+    ngx_int_t                         n;
+    ngx_http_image_vault_worker_t    *w;
+    ngx_http_image_vault_loc_conf_t  *lcf;
+
+    w = ngx_http_image_vault_worker;
+
+    if (w == NULL) {
+        return NULL;
+    }
+
+    if (code == NGX_IV_METADATA_UNAVAILABLE) {
+        return ngx_iv_metadata_breaker(w->metadata);
+    }
+
+    if (code != NGX_IV_STORAGE_UNAVAILABLE) {
+        return NULL;
+    }
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_image_vault_module);
+    i = lcf->storage;
+
+    if (ctx && ctx->document) {
+        n = ngx_http_image_vault_storage_find(w->conf,
+                                              &ctx->document->storage);
+        i = (n == NGX_ERROR) ? NGX_CONF_UNSET_UINT : (ngx_uint_t) n;
+    }
+
+    return i < w->conf->storages.nelts ? &w->storages[i]->breaker : NULL;
 }
 
 
@@ -327,12 +374,15 @@ ngx_http_image_vault_drop_body(ngx_http_request_t *r)
 static void
 ngx_http_image_vault_log_error(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, const ngx_iv_code_t *ce,
-    const char *detail)
+    ngx_iv_breaker_t *b, const char *detail)
 {
     ngx_uint_t   level;
     const char  *what;
 
-    if (ce->status < NGX_HTTP_INTERNAL_SERVER_ERROR) {
+    if (ce->status < NGX_HTTP_INTERNAL_SERVER_ERROR
+        || (b && ngx_iv_breaker_state(b) != NGX_IV_BREAKER_CLOSED))
+    {
+        /* that a breaker is open was said when it opened */
         level = NGX_LOG_INFO;
 
     } else if (ce == ngx_iv_code(NGX_IV_OVERLOADED)) {

@@ -58,7 +58,8 @@ static ngx_int_t
 ngx_http_image_vault_complete_found(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx)
 {
-    ngx_int_t  rc;
+    ngx_int_t          rc;
+    ngx_iv_storage_t  *storage;
 
     rc = ngx_http_image_vault_may_complete(ctx);
 
@@ -73,6 +74,14 @@ ngx_http_image_vault_complete_found(ngx_http_request_t *r,
 
     if (ctx->document->status == NGX_IV_STATUS_READY) {
         return ngx_http_image_vault_complete_send(r, ctx);
+    }
+
+    storage = ngx_http_image_vault_complete_storage(NULL,
+                                                    &ctx->document->storage);
+
+    if (storage && ngx_iv_storage_wait(storage)) {
+        return ngx_http_image_vault_error(r, NGX_IV_STORAGE_UNAVAILABLE,
+                                          "its breaker is open");
     }
 
     return ngx_http_image_vault_complete_begin(r, ctx);

@@ -64,7 +64,7 @@ static void ngx_http_image_vault_health_end(ngx_event_t *ev);
 static ngx_int_t ngx_http_image_vault_health_answer(ngx_http_request_t *r,
     ngx_http_image_vault_health_t *h);
 static void ngx_http_image_vault_health_json(ngx_iv_json_t *j,
-    const ngx_http_image_vault_part_t *part);
+    const ngx_http_image_vault_part_t *part, ngx_iv_breaker_t *b);
 
 
 ngx_int_t
@@ -461,7 +461,8 @@ ngx_http_image_vault_health_answer(ngx_http_request_t *r,
     ngx_iv_json_bool(&j, "ready", ready);
 
     ngx_iv_json_object(&j, "database");
-    ngx_http_image_vault_health_json(&j, &h->parts[0]);
+    ngx_http_image_vault_health_json(&j, &h->parts[0],
+                               ngx_iv_metadata_breaker(h->worker->metadata));
     ngx_iv_json_object_end(&j);
 
     ngx_iv_json_array(&j, "storages");
@@ -469,7 +470,8 @@ ngx_http_image_vault_health_answer(ngx_http_request_t *r,
     for (i = 1; i < h->nparts; i++) {
         ngx_iv_json_object(&j, NULL);
         ngx_iv_json_str(&j, "name", &h->worker->storages[i - 1]->conf->name);
-        ngx_http_image_vault_health_json(&j, &h->parts[i]);
+        ngx_http_image_vault_health_json(&j, &h->parts[i],
+                                         &h->worker->storages[i - 1]->breaker);
         ngx_iv_json_object_end(&j);
     }
 
@@ -489,12 +491,24 @@ ngx_http_image_vault_health_answer(ngx_http_request_t *r,
 
 static void
 ngx_http_image_vault_health_json(ngx_iv_json_t *j,
-    const ngx_http_image_vault_part_t *part)
+    const ngx_http_image_vault_part_t *part, ngx_iv_breaker_t *b)
 {
+    ngx_str_t    word;
+    const char  *state;
+
     ngx_iv_json_bool(j, "ok", part->code == NGX_OK);
     ngx_iv_json_int(j, "milliseconds", (int64_t) part->time);
 
     if (part->code != NGX_OK) {
         ngx_iv_json_str(j, "code", &ngx_iv_code(part->code)->word);
+    }
+
+    state = ngx_iv_breaker_word(ngx_iv_breaker_state(b));
+
+    if (state) {
+        word.data = (u_char *) state;
+        word.len = ngx_strlen(state);
+
+        ngx_iv_json_str(j, "breaker", &word);
     }
 }

@@ -31,6 +31,10 @@ static u_char *ngx_http_image_vault_metrics_gauges(u_char *p, u_char *last,
     ngx_iv_zone_t *zone);
 static u_char *ngx_http_image_vault_metrics_cache(u_char *p, u_char *last,
     ngx_iv_cache_t *cache);
+static size_t ngx_http_image_vault_metrics_storages_len(
+    ngx_http_image_vault_worker_t *w);
+static u_char *ngx_http_image_vault_metrics_storages(u_char *p, u_char *last,
+    ngx_http_image_vault_worker_t *w);
 static u_char *ngx_http_image_vault_metrics_times(u_char *p, u_char *last,
     ngx_iv_zone_t *zone, const char *name, const char *help,
     const ngx_http_image_vault_label_t *labels);
@@ -209,6 +213,8 @@ ngx_http_image_vault_metrics(ngx_http_request_t *r)
     ngx_chain_t     out;
     ngx_iv_zone_t  *zone;
 
+    ngx_http_image_vault_worker_t  *w;
+
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return ngx_http_image_vault_not_allowed(r, "GET, HEAD");
     }
@@ -219,18 +225,23 @@ ngx_http_image_vault_metrics(ngx_http_request_t *r)
         return rc;
     }
 
-    b = ngx_create_temp_buf(r->pool, NGX_HTTP_IMAGE_VAULT_METRICS_LEN);
+    w = ngx_http_image_vault_worker;
+
+    b = ngx_create_temp_buf(r->pool,
+                            NGX_HTTP_IMAGE_VAULT_METRICS_LEN
+                            + ngx_http_image_vault_metrics_storages_len(w));
     if (b == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    zone = ngx_http_image_vault_worker->conf->zone;
+    zone = w->conf->zone;
     p = b->pos;
     last = b->end;
 
     p = ngx_http_image_vault_metrics_counters(p, last, zone);
     p = ngx_http_image_vault_metrics_gauges(p, last, zone);
     p = ngx_http_image_vault_metrics_cache(p, last, ngx_iv_zone_cache(zone));
+    p = ngx_http_image_vault_metrics_storages(p, last, w);
     p = ngx_http_image_vault_metrics_times(p, last, zone,
                              "database_request_duration_seconds",
                              "How long calls to MongoDB took.",
@@ -319,7 +330,10 @@ ngx_http_image_vault_metrics_gauges(u_char *p, u_char *last,
             "image_vault_zone_free_bytes %uz\n",
             ngx_iv_zone_gauge_sum(zone, NGX_IV_GAUGE_UPLOADS),
             ngx_iv_zone_gauge_sum(zone, NGX_IV_GAUGE_STORAGE),
-            ngx_iv_zone_breaker_is_open(zone), size, unused);
+            (ngx_uint_t) (ngx_iv_breaker_state(ngx_iv_metadata_breaker(
+                                      ngx_http_image_vault_worker->metadata))
+                          != NGX_IV_BREAKER_CLOSED),
+            size, unused);
 
     p = ngx_slprintf(p, last,
             "# HELP image_vault_queue_length Thread jobs that wait or run.\n"
@@ -387,6 +401,70 @@ ngx_http_image_vault_metrics_cache(u_char *p, u_char *last,
                          lines[i].name, lines[i].help,
                          lines[i].name, lines[i].type, lines[i].name,
                          *(uint64_t *) ((u_char *) &stats + lines[i].offset));
+    }
+
+    return p;
+}
+
+
+static size_t
+ngx_http_image_vault_metrics_storages_len(ngx_http_image_vault_worker_t *w)
+{
+    size_t      len;
+    ngx_uint_t  i;
+
+    len = 0;
+
+    for (i = 0; i < w->conf->storages.nelts; i++) {
+        /* three lines */
+        len += 3 * (128 + w->storages[i]->conf->name.len);
+    }
+
+    return len;
+}
+
+
+/* as many series as the configuration has storages */
+
+static u_char *
+ngx_http_image_vault_metrics_storages(u_char *p, u_char *last,
+    ngx_http_image_vault_worker_t *w)
+{
+    ngx_uint_t             i, m, value;
+    ngx_iv_breaker_info_t  info;
+
+    static const struct {
+        const char  *name;
+        const char  *type;
+        const char  *help;
+    } metrics[] = {
+        { "storage_breaker_open", "gauge",
+          "1: the storage is out of reach, operations are refused." },
+        { "storage_breaker_opened_total", "counter",
+          "How often the storage was found to be out of reach." },
+        { "storage_retries_refused_total", "counter",
+          "Further tries that the budget of retries has refused." }
+    };
+
+    for (m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++) {
+
+        p = ngx_slprintf(p, last,
+                         "# HELP image_vault_%s %s\n"
+                         "# TYPE image_vault_%s %s\n",
+                         metrics[m].name, metrics[m].help,
+                         metrics[m].name, metrics[m].type);
+
+        for (i = 0; i < w->conf->storages.nelts; i++) {
+            ngx_iv_breaker_info(&w->storages[i]->breaker, &info);
+
+            value = (m == 0) ? (info.state != NGX_IV_BREAKER_CLOSED)
+                    : (m == 1) ? info.opened : info.denied;
+
+            p = ngx_slprintf(p, last,
+                             "image_vault_%s{storage=\"%V\"} %ui\n",
+                             metrics[m].name,
+                             &w->storages[i]->conf->name, value);
+        }
     }
 
     return p;

@@ -32,6 +32,8 @@ static ngx_int_t ngx_http_image_vault_check_name(
     ngx_http_image_vault_intake_t *it);
 static ngx_int_t ngx_http_image_vault_check_from(
     ngx_http_image_vault_intake_t *it);
+static ngx_int_t ngx_http_image_vault_check_storage(
+    ngx_http_image_vault_intake_t *it);
 static void ngx_http_image_vault_say(ngx_http_image_vault_intake_t *it,
     const char *why);
 static ngx_int_t ngx_http_image_vault_start_hash(
@@ -51,6 +53,7 @@ static const ngx_http_image_vault_check_pt  ngx_http_image_vault_checks[] = {
     ngx_http_image_vault_check_name,
     ngx_http_image_vault_check_from,
     ngx_http_image_vault_check_key,
+    ngx_http_image_vault_check_storage,
     NULL
 };
 
@@ -93,6 +96,7 @@ ngx_http_image_vault_upload(ngx_http_request_t *r)
 
             ngx_http_image_vault_count(NGX_IV_COUNT_UPLOADS, 1);
             ngx_http_image_vault_count(rc == NGX_IV_INTERNAL
+                                       || rc == NGX_IV_STORAGE_UNAVAILABLE
                                        ? NGX_IV_COUNT_UPLOADS_FAILED
                                        : NGX_IV_COUNT_UPLOADS_REFUSED, 1);
 
@@ -554,4 +558,25 @@ static ngx_int_t
 ngx_http_image_vault_check_from(ngx_http_image_vault_intake_t *it)
 {
     return ngx_http_image_vault_from(it->request, &it->from);
+}
+
+
+/* a body that can't be stored is not worth reading, nor a document */
+
+static ngx_int_t
+ngx_http_image_vault_check_storage(ngx_http_image_vault_intake_t *it)
+{
+    ngx_http_image_vault_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(it->request,
+                                       ngx_http_image_vault_module);
+
+    if (ngx_iv_storage_wait(
+            ngx_http_image_vault_worker->storages[lcf->storage]))
+    {
+        it->why = "its breaker is open";
+        return NGX_IV_STORAGE_UNAVAILABLE;
+    }
+
+    return NGX_OK;
 }

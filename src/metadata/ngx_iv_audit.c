@@ -285,11 +285,6 @@ ngx_iv_audit_flush(ngx_iv_metadata_t *md)
         return;
     }
 
-    if (!ngx_iv_zone_breaker_allows(md->zone, ngx_iv_now())) {
-        ngx_iv_audit_wait(md);
-        return;
-    }
-
     job = ngx_iv_job_create(sizeof(ngx_iv_metadata_work_t), md->log);
     if (job == NULL) {
         ngx_iv_audit_wait(md);
@@ -303,8 +298,10 @@ ngx_iv_audit_flush(ngx_iv_metadata_t *md)
     work->metadata = md;
 
     if (ngx_iv_audit_batch(md, job->pool, &work->call) != NGX_OK
+        || !ngx_iv_metadata_may_call(md, &work->call)
         || ngx_iv_job_post(job, md->write) != NGX_OK)
     {
+        ngx_iv_metadata_give_up(md, &work->call);
         ngx_iv_job_release(job);
         ngx_iv_audit_wait(md);
         return;
@@ -490,9 +487,8 @@ ngx_iv_audit_exit(ngx_iv_metadata_t *md)
         ngx_del_timer(&q->again);
     }
 
-    while (q->n && md->active == 0
-           && ngx_iv_zone_breaker_allows(md->zone, ngx_iv_now()))
-    {
+    while (q->n && md->active == 0) {
+
         pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, md->log);
         if (pool == NULL) {
             break;
@@ -500,13 +496,16 @@ ngx_iv_audit_exit(ngx_iv_metadata_t *md)
 
         ngx_memzero(&call, sizeof(ngx_iv_mongo_call_t));
 
-        if (ngx_iv_audit_batch(md, pool, &call) != NGX_OK) {
+        if (ngx_iv_audit_batch(md, pool, &call) != NGX_OK
+            || !ngx_iv_metadata_may_call(md, &call))
+        {
             ngx_destroy_pool(pool);
             break;
         }
 
         ngx_iv_mongo_run(&call);
         ngx_iv_metadata_log_failure(&call, md->log);
+        ngx_iv_metadata_give_up(md, &call);
 
         if (call.code != NGX_OK || call.lists->lost) {
             ngx_destroy_pool(pool);

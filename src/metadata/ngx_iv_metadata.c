@@ -57,6 +57,7 @@ ngx_iv_metadata_create(ngx_cycle_t *cycle, const ngx_iv_metadata_conf_t *conf,
     md->zone = zone;
     md->cache = ngx_iv_zone_cache(zone);
     md->flights = flights;
+    ngx_iv_breaker_join_database(&md->breaker, ngx_iv_zone_breakers(zone));
     md->read = read;
     md->write = write;
     md->log = cycle->log;
@@ -105,13 +106,11 @@ ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md)
 {
     ngx_iv_mongo_call_t  call;
 
-    if (md->holder.len == 0
-        || !ngx_iv_zone_breaker_allows(md->zone, ngx_iv_now()))
-    {
+    ngx_memzero(&call, sizeof(ngx_iv_mongo_call_t));
+
+    if (md->holder.len == 0 || !ngx_iv_metadata_may_call(md, &call)) {
         return;
     }
-
-    ngx_memzero(&call, sizeof(ngx_iv_mongo_call_t));
 
     call.mongo = md->mongo;
     call.kind = NGX_IV_MONGO_LEASE_RELEASE;
@@ -119,6 +118,7 @@ ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md)
 
     ngx_iv_mongo_run(&call);
     ngx_iv_metadata_log_failure(&call, md->log);
+    ngx_iv_metadata_give_up(md, &call);
 }
 
 
@@ -229,7 +229,15 @@ ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
 
     ngx_iv_zone_add(md->zone, NGX_IV_COUNT_METADATA_REQUESTS, 1);
 
-    if (!ngx_iv_zone_breaker_allows(md->zone, ngx_iv_now())) {
+    st->job = ngx_iv_job_create(sizeof(ngx_iv_metadata_work_t), md->log);
+    if (st->job == NULL) {
+        ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
+        return NULL;
+    }
+
+    work = st->job->ctx;
+
+    if (!ngx_iv_metadata_may_call(md, &work->call)) {
 
         if (md->refused++ == 0) {
             ngx_log_error(NGX_LOG_INFO, op->log, 0,
@@ -241,17 +249,9 @@ ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
         return NULL;
     }
 
-    st->job = ngx_iv_job_create(sizeof(ngx_iv_metadata_work_t), md->log);
-    if (st->job == NULL) {
-        ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
-        return NULL;
-    }
-
     st->job->run = ngx_iv_metadata_run;
     st->job->done = ngx_iv_metadata_done;
     st->job->data = op;
-
-    work = st->job->ctx;
 
     work->metadata = md;
     work->call.mongo = md->mongo;
@@ -299,11 +299,15 @@ ngx_iv_metadata_post(ngx_iv_metadata_op_t *op)
 void
 ngx_iv_metadata_refuse(ngx_iv_metadata_op_t *op, ngx_int_t code)
 {
+    ngx_iv_metadata_work_t   *work;
     ngx_iv_metadata_state_t  *st;
 
     st = op->state;
 
     if (st->job) {
+        work = st->job->ctx;
+
+        ngx_iv_metadata_give_up(op->metadata, &work->call);
         ngx_iv_job_release(st->job);
         st->job = NULL;
     }
@@ -436,82 +440,6 @@ ngx_iv_metadata_done(ngx_iv_job_t *job)
     ngx_iv_job_release(job);
 
     op->handler(op);
-}
-
-
-/* what any call tells about the server */
-
-void
-ngx_iv_metadata_learn(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call,
-    ngx_log_t *log)
-{
-    ngx_iv_metadata_log_failure(call, log);
-
-    if (call->message[0]) {
-        ngx_iv_zone_add(md->zone, NGX_IV_COUNT_METADATA_ERRORS, 1);
-    }
-
-    if (call->kind == NGX_IV_MONGO_LEASE) {
-        md->holder.len = 0;
-
-        if (call->count && call->holder.len <= sizeof(md->holder_buf)) {
-            md->holder.len = call->holder.len;
-            md->holder.data = md->holder_buf;
-            ngx_memcpy(md->holder_buf, call->holder.data, call->holder.len);
-        }
-    }
-
-    if (call->kind == NGX_IV_MONGO_SWEEP_END && call->release) {
-        md->holder.len = 0;
-    }
-
-    if (call->down) {
-        if (ngx_iv_zone_breaker_open(md->zone, ngx_iv_now())) {
-            md->refused = 0;
-            ngx_log_error(NGX_LOG_WARN, md->log, 0,
-                          "metadata store is not available, calls are "
-                          "refused until it is back");
-        }
-
-        return;
-    }
-
-    if (call->code != NGX_IV_OVERLOADED
-        && ngx_iv_zone_breaker_close(md->zone))
-    {
-        ngx_log_error(NGX_LOG_NOTICE, md->log, 0,
-                      "metadata store is available again");
-    }
-}
-
-
-void
-ngx_iv_metadata_log_failure(ngx_iv_mongo_call_t *call, ngx_log_t *log)
-{
-    u_char      hex[2 * NGX_IV_ID_LEN];
-    ngx_str_t   id;
-    ngx_uint_t  i;
-
-    if (call->message[0] == '\0') {
-        return;
-    }
-
-    for (i = 0; i < NGX_IV_ID_LEN && call->id[i] == 0; i++) { /* void */ }
-
-    if (i == NGX_IV_ID_LEN) {
-        ngx_log_error(NGX_LOG_ERR, log, 0, "metadata %s failed: %s",
-                      ngx_iv_mongo_name(call->kind), call->message);
-        return;
-    }
-
-    id.len = sizeof(hex);
-    id.data = hex;
-    (void) ngx_iv_hex(hex, call->id, NGX_IV_ID_LEN);
-
-    ngx_log_error(NGX_LOG_ERR, log, 0, "metadata %s of image %V failed%s: %s",
-                  ngx_iv_mongo_name(call->kind), &id,
-                  call->unknown ? ", it may have been applied" : "",
-                  call->message);
 }
 
 

@@ -258,6 +258,8 @@ void ngx_iv_metadata_object_deleted(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN]);
 /* 1: image_vault_quota is on somewhere: refs are to be released */
 ngx_uint_t ngx_iv_metadata_has_quota(ngx_iv_metadata_t *md);
+/* for what it tells: nobody but the store reports to it */
+ngx_iv_breaker_t *ngx_iv_metadata_breaker(ngx_iv_metadata_t *md);
 /* pending entries that were left behind: of ready images they are settled, of
  * failed ones and, if older than stale, of absent ones released.  Looks at
  * `limit` owners, chosen by chance; count: entries that were dropped */

@@ -2,6 +2,7 @@
  * What the files of the metadata store's event loop side share.
  *
  * ngx_iv_metadata.c          images, the sweep's; how an operation runs
+ * ngx_iv_metadata_learn.c    what calls tell of the server, the breaker
  * ngx_iv_metadata_account.c  quota and repeated requests
  * ngx_iv_metadata_list.c     lists, changes, users
  * ngx_iv_metadata_indexes.c  the making of indexes
@@ -31,6 +32,7 @@ struct ngx_iv_metadata_s {
     ngx_iv_zone_t        *zone;
     ngx_iv_cache_t       *cache;
     ngx_iv_flights_t     *flights;
+    ngx_iv_breaker_t      breaker;
     ngx_iv_queue_t       *read;
     ngx_iv_queue_t       *write;
     ngx_log_t            *log;
@@ -57,6 +59,12 @@ typedef struct {
 
 /* a job's run(): ctx is an ngx_iv_metadata_work_t */
 void ngx_iv_metadata_run(void *ctx, ngx_log_t *log);
+/* may a call be made now?  1, and call->trial is set: it has to be learned from
+ * or given up; 0: no */
+ngx_uint_t ngx_iv_metadata_may_call(ngx_iv_metadata_t *md,
+    ngx_iv_mongo_call_t *call);
+/* it is not made after all */
+void ngx_iv_metadata_give_up(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call);
 /* what any call tells about the server, also in the log */
 void ngx_iv_metadata_learn(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call,
     ngx_log_t *log);

@@ -114,6 +114,7 @@ typedef struct {
     ngx_uint_t              status;     /* end: given */
     unsigned                unknown:1;
     unsigned                down:1;     /* no server: open the breaker */
+    unsigned                trial:1;    /* given: the breaker's trial */
 
     /* what to log at error, empty: nothing */
     u_char                  message[NGX_IV_MONGO_MESSAGE_LEN];

@@ -7,7 +7,6 @@
 #define NGX_IV_ZONE_PAGES     8
 #define NGX_IV_ZONE_SPARE     2
 #define NGX_IV_ZONE_SPARE_MAX 64
-#define NGX_IV_BREAKER_PAUSE  1000
 
 
 /* what lies in the shared memory; a change of it changes NGX_IV_ZONE_LAYOUT */
@@ -16,7 +15,7 @@ typedef struct {
     uint32_t          layout;
     size_t            size;
     void             *cache;        /* what ngx_iv_cache_init() laid out */
-    ngx_atomic_t      breaker;      /* 0: closed, else when to try again */
+    ngx_iv_breakers_t breakers;
     ngx_iv_zone_meter_t  meter;
 } ngx_iv_zone_shared_t;
 
@@ -323,66 +322,10 @@ ngx_iv_zone_get(ngx_iv_zone_t *zone, ngx_iv_count_e what)
 }
 
 
-/*
- * The breaker holds the moment of the next try, cut to the width of an atomic:
- * only differences are looked at.  Its lowest bit is always set, as 0 means
- * closed.
- */
-
-ngx_uint_t
-ngx_iv_zone_breaker_allows(ngx_iv_zone_t *zone, int64_t now)
+ngx_iv_breakers_t *
+ngx_iv_zone_breakers(ngx_iv_zone_t *zone)
 {
-    ngx_atomic_t       *breaker;
-    ngx_atomic_int_t    left;
-    ngx_atomic_uint_t   at;
-
-    breaker = &zone->shared->breaker;
-    at = *breaker;
-
-    if (at == 0) {
-        return 1;
-    }
-
-    left = (ngx_atomic_int_t) (at - (ngx_atomic_uint_t) now);
-
-    /* a clock that was set back must not keep the breaker open */
-
-    if (left > 0 && left <= NGX_IV_BREAKER_PAUSE + 1) {
-        return 0;
-    }
-
-    /* half-open: who moves the moment on is the one to try */
-
-    return ngx_atomic_cmp_set(breaker, at,
-               (ngx_atomic_uint_t) (now + NGX_IV_BREAKER_PAUSE) | 1);
-}
-
-
-ngx_uint_t
-ngx_iv_zone_breaker_open(ngx_iv_zone_t *zone, int64_t now)
-{
-    ngx_atomic_t       *breaker;
-    ngx_atomic_uint_t   at;
-
-    breaker = &zone->shared->breaker;
-
-    do {
-        at = *breaker;
-    } while (!ngx_atomic_cmp_set(breaker, at,
-                 (ngx_atomic_uint_t) (now + NGX_IV_BREAKER_PAUSE) | 1));
-
-    if (at == 0) {
-        ngx_iv_zone_add(zone, NGX_IV_COUNT_BREAKER_OPENED, 1);
-    }
-
-    return at == 0;
-}
-
-
-ngx_uint_t
-ngx_iv_zone_breaker_is_open(ngx_iv_zone_t *zone)
-{
-    return zone->shared->breaker != 0;
+    return &zone->shared->breakers;
 }
 
 
@@ -441,25 +384,4 @@ ngx_iv_zone_memory(ngx_iv_zone_t *zone, size_t *size, size_t *unused)
 {
     *size = zone->shared->size;
     *unused = zone->slab->pfree * ngx_pagesize;
-}
-
-
-ngx_uint_t
-ngx_iv_zone_breaker_close(ngx_iv_zone_t *zone)
-{
-    ngx_atomic_t       *breaker;
-    ngx_atomic_uint_t   at;
-
-    breaker = &zone->shared->breaker;
-
-    do {
-        at = *breaker;
-
-        if (at == 0) {
-            return 0;
-        }
-
-    } while (!ngx_atomic_cmp_set(breaker, at, 0));
-
-    return 1;
 }

@@ -1,5 +1,5 @@
 /*
- * The shared memory zone of all workers: counters, the database's breaker, and
+ * The shared memory zone of all workers: counters, the breakers, and
  * the ownership cache (ngx_iv_cache.h), which takes most of it.  It starts with
  * a layout version and its size; on a mismatch it begins anew, with a notice.
  * It survives a reload, but not a change of its size.
@@ -10,6 +10,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "shm/ngx_iv_breaker.h"
 #include "shm/ngx_iv_cache.h"
 
 
@@ -137,20 +138,8 @@ ngx_atomic_t *ngx_iv_zone_gauge(ngx_iv_zone_t *zone, ngx_iv_gauge_e what);
 ngx_uint_t ngx_iv_zone_gauge_sum(ngx_iv_zone_t *zone, ngx_iv_gauge_e what);
 
 void ngx_iv_zone_memory(ngx_iv_zone_t *zone, size_t *size, size_t *unused);
-ngx_uint_t ngx_iv_zone_breaker_is_open(ngx_iv_zone_t *zone);
-
-/*
- * The breaker of the metadata store: after a failure of server selection or of
- * the network, calls within the next second are refused without a thread, then
- * one call of the node tries.
- * 1: go on; 0: refuse.  now: ngx_current_msec is per process, so this is wall
- * clock milliseconds.
- */
-ngx_uint_t ngx_iv_zone_breaker_allows(ngx_iv_zone_t *zone, int64_t now);
-/* 1 if it was closed: worth a log line */
-ngx_uint_t ngx_iv_zone_breaker_open(ngx_iv_zone_t *zone, int64_t now);
-/* 1 if it was open: worth a log line */
-ngx_uint_t ngx_iv_zone_breaker_close(ngx_iv_zone_t *zone);
+/* of the database and of each storage; see ngx_iv_breaker.h */
+ngx_iv_breakers_t *ngx_iv_zone_breakers(ngx_iv_zone_t *zone);
 
 
 #endif

@@ -4,6 +4,7 @@
  */
 
 #include "storage/ngx_iv_storage.h"
+#include "base/ngx_iv_clock.h"
 
 
 typedef struct {
@@ -19,9 +20,12 @@ typedef struct {
     ngx_iv_time_e         what;     /* for the histograms */
     unsigned              running:1;
     unsigned              begun:1;  /* the kind was asked */
+    unsigned              trial:1;  /* of the storage's breaker */
 } ngx_iv_storage_running_t;
 
 
+static ngx_int_t ngx_iv_storage_join(ngx_cycle_t *cycle,
+    ngx_iv_storage_t *st);
 static void ngx_iv_storage_start(ngx_iv_storage_op_t *op, ngx_iv_time_e what,
     void (*start)(ngx_iv_storage_op_t *op));
 static void ngx_iv_storage_stop(ngx_iv_storage_running_t *r);
@@ -49,10 +53,124 @@ ngx_iv_storage_create(ngx_cycle_t *cycle, const ngx_iv_storage_conf_t *conf,
         rc = ngx_iv_storage_local_init(cycle, st);
 
     } else {
-        rc = ngx_iv_storage_s3_init(cycle, st);
+        rc = ngx_iv_storage_join(cycle, st);
+
+        if (rc == NGX_OK) {
+            rc = ngx_iv_storage_s3_init(cycle, st);
+        }
     }
 
     return rc == NGX_OK ? st : NULL;
+}
+
+
+/* another endpoint or bucket has nothing to do with what is known of this */
+
+static ngx_int_t
+ngx_iv_storage_join(ngx_cycle_t *cycle, ngx_iv_storage_t *st)
+{
+    u_char                        *p;
+    ngx_str_t                      where;
+    const ngx_iv_storage_conf_t   *conf;
+    const ngx_iv_endpoint_conf_t  *ep;
+
+    conf = st->conf;
+    ep = &conf->endpoint;
+
+    p = ngx_pnalloc(cycle->pool, ep->host_header.len + conf->bucket.len
+                                 + sizeof("https:///") - 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    where.data = p;
+    where.len = ngx_sprintf(p, "%s://%V/%V", ep->ssl ? "https" : "http",
+                            &ep->host_header, &conf->bucket)
+                - p;
+
+    if (ngx_iv_breaker_join(&st->breaker,
+                            ngx_iv_zone_breakers(st->env->zone),
+                            &conf->name, &where, ngx_iv_now())
+        == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    /* this worker's own, then */
+
+    st->breaker.shared = ngx_pcalloc(cycle->pool,
+                                     sizeof(ngx_iv_breaker_shared_t));
+
+    return st->breaker.shared ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_msec_t
+ngx_iv_storage_wait(ngx_iv_storage_t *st)
+{
+    return ngx_iv_breaker_wait(&st->breaker, ngx_iv_now());
+}
+
+
+ngx_uint_t
+ngx_iv_storage_is_shut(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_running_t  *r;
+
+    r = (ngx_iv_storage_running_t *) op;
+
+    return !r->trial
+           && ngx_iv_breaker_state(&op->storage->breaker)
+              != NGX_IV_BREAKER_CLOSED;
+}
+
+
+void
+ngx_iv_storage_heard(ngx_iv_storage_op_t *op, ngx_iv_breaker_result_e result,
+    ngx_msec_t after, const char *why)
+{
+    ngx_uint_t                 trial;
+    ngx_iv_storage_t          *st;
+    ngx_iv_storage_running_t  *r;
+
+    r = (ngx_iv_storage_running_t *) op;
+    st = op->storage;
+
+    trial = r->trial;
+    r->trial = 0;
+
+    /* not the operation's log: it is not about this operation, and a health
+     * check's is quiet */
+
+    switch (ngx_iv_breaker_report(&st->breaker, result, trial, ngx_iv_now(),
+                                  after))
+    {
+
+    case NGX_IV_BREAKER_OPENS:
+
+        if (why) {
+            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                          "storage \"%V\" is not available, the last failure: "
+                          "%s: calls are refused until it is back",
+                          &st->conf->name, why);
+
+        } else {
+            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                          "storage \"%V\" is not available, the last failure: "
+                          "HTTP status %ui: calls are refused until it is back",
+                          &st->conf->name, op->status);
+        }
+
+        break;
+
+    case NGX_IV_BREAKER_CLOSES:
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "storage \"%V\" is available again", &st->conf->name);
+        break;
+
+    default: /* NGX_IV_BREAKER_AS_BEFORE */
+        break;
+    }
 }
 
 
@@ -274,6 +392,7 @@ ngx_iv_storage_start(ngx_iv_storage_op_t *op, ngx_iv_time_e what,
     void (*start)(ngx_iv_storage_op_t *op))
 {
     ngx_iv_storage_t          *st;
+    ngx_iv_breaker_leave_e     leave;
     ngx_iv_storage_running_t  *r;
 
     r = (ngx_iv_storage_running_t *) op;
@@ -308,6 +427,14 @@ ngx_iv_storage_start(ngx_iv_storage_op_t *op, ngx_iv_time_e what,
         return;
     }
 
+    leave = ngx_iv_breaker_ask(&st->breaker, ngx_iv_now(), op->tries == 0);
+
+    if (leave == NGX_IV_BREAKER_NO) {
+        ngx_iv_storage_post(op, NGX_IV_STORAGE_UNAVAILABLE);
+        return;
+    }
+
+    r->trial = (leave == NGX_IV_BREAKER_TRIAL);
     r->begun = 1;
 
     if (!op->probe) {
@@ -321,6 +448,12 @@ ngx_iv_storage_start(ngx_iv_storage_op_t *op, ngx_iv_time_e what,
 static void
 ngx_iv_storage_stop(ngx_iv_storage_running_t *r)
 {
+    /* a trial that was broken off */
+
+    if (r->trial) {
+        ngx_iv_storage_heard(&r->op, NGX_IV_BREAKER_NOTHING, 0, NULL);
+    }
+
     r->running = 0;
     r->op.handler = r->handler;
     r->op.time = ngx_current_msec - r->start;

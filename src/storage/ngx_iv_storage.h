@@ -66,7 +66,7 @@ typedef struct {
 /* what a worker shares with its storages */
 typedef struct {
     ngx_iv_queue_t *files;          /* file work and getaddrinfo */
-    ngx_iv_zone_t  *zone;           /* counters */
+    ngx_iv_zone_t  *zone;           /* counters, breakers */
 } ngx_iv_storage_env_t;
 
 
@@ -169,6 +169,7 @@ struct ngx_iv_storage_op_s {
 struct ngx_iv_storage_s {
     const ngx_iv_storage_conf_t  *conf;
     ngx_iv_storage_env_t   *env;
+    ngx_iv_breaker_t        breaker;    /* s3 only */
     ngx_uint_t      active;
 
     /* the kind's own; every start function calls op->handler later */
@@ -203,6 +204,21 @@ ngx_int_t ngx_iv_storage_local_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st);
  * and its handler is called from the event loop.  (In an event of their own
  * they set op->code and call op->handler() themselves.) */
 void ngx_iv_storage_post(ngx_iv_storage_op_t *op, ngx_int_t code);
+
+/* what a try has told of the storage; after: see ngx_iv_breaker_report().  why
+ * or, if it is NULL, op->status is for the log */
+void ngx_iv_storage_heard(ngx_iv_storage_op_t *op,
+    ngx_iv_breaker_result_e result, ngx_msec_t after, const char *why);
+/* 1: no more tries now, the storage's breaker is open and this is not its
+ * trial */
+ngx_uint_t ngx_iv_storage_is_shut(ngx_iv_storage_op_t *op);
+
+/*
+ * While a storage's breaker is open its operations end with
+ * _STORAGE_UNAVAILABLE at once.  0: they don't, or one may try; else the
+ * milliseconds until then.
+ */
+ngx_msec_t ngx_iv_storage_wait(ngx_iv_storage_t *st);
 
 /* an operation of `pool`: destroying the pool cancels it and no callback comes.
  * NULL: no memory */

@@ -12,6 +12,10 @@
 #define NGX_IV_S3_POOL  4096
 #define NGX_IV_S3_BODY  8192        /* of an error document */
 
+/* a storage that asks for a longer pause is not tried again; never less than
+ * the longest backoff */
+#define NGX_IV_S3_AFTER  10000
+
 
 static void ngx_iv_s3_put(ngx_iv_storage_op_t *op);
 static void ngx_iv_s3_head(ngx_iv_storage_op_t *op);
@@ -31,6 +35,8 @@ static ngx_int_t ngx_iv_s3_body(ngx_iv_call_t *call, off_t offset,
     u_char **p, size_t *n);
 static void ngx_iv_s3_progress(ngx_iv_call_t *call);
 static void ngx_iv_s3_done(ngx_iv_call_t *call);
+static ngx_uint_t ngx_iv_s3_may_retry(ngx_iv_s3_op_t *s,
+    ngx_iv_s3_failure_t *f);
 static ngx_msec_t ngx_iv_s3_delay(ngx_iv_s3_op_t *s, ngx_msec_t wait);
 
 
@@ -156,11 +162,21 @@ static ngx_int_t
 ngx_iv_s3_url(ngx_iv_storage_t *st, ngx_pool_t *pool, const void *url,
     ngx_str_t *out)
 {
-    ngx_iv_s3_t  *s3;
+    time_t                 skew;
+    ngx_iv_s3_t           *s3;
+    ngx_iv_storage_url_t   su;
 
     s3 = st->state;
 
-    return ngx_iv_s3_request_url(pool, st->conf, &s3->cache, url, out);
+    /* the storage judges by its own clock */
+
+    skew = ngx_iv_s3_skew(st);
+
+    su = *(const ngx_iv_storage_url_t *) url;
+    su.signing += skew;
+    su.expires += skew;
+
+    return ngx_iv_s3_request_url(pool, st->conf, &s3->cache, &su, out);
 }
 
 
@@ -255,6 +271,7 @@ ngx_iv_s3_try(ngx_iv_s3_op_t *s)
     t->pool = pool;
     t->call = call;
     t->s = s;
+    t->skew = ngx_iv_s3_skew(op->storage);
 
     s->try = t;
 
@@ -262,7 +279,7 @@ ngx_iv_s3_try(ngx_iv_s3_op_t *s)
 
     rq.conf = op->storage->conf;
     rq.cache = &s->s3->cache;
-    rq.now = ngx_time() + s->s3->skew;
+    rq.now = ngx_time() + t->skew;
     rq.method = s->method;
     rq.op = op;
     rq.body = &s->body;
@@ -364,6 +381,13 @@ ngx_iv_s3_backoff_event(ngx_event_t *ev)
 
     s = ev->data;
 
+    /* others may have found it down meanwhile */
+
+    if (ngx_iv_storage_is_shut(s->op)) {
+        ngx_iv_s3_finish(s, NGX_IV_STORAGE_UNAVAILABLE);
+        return;
+    }
+
     if (ngx_iv_s3_try(s) != NGX_OK) {
         ngx_iv_s3_finish(s, NGX_IV_INTERNAL);
     }
@@ -406,6 +430,8 @@ ngx_iv_s3_source(ngx_iv_call_t *call, off_t offset, u_char **p, size_t *n)
         /* cancelled by the source */
         return NGX_ERROR;
     }
+
+    t->starved = (rc == NGX_AGAIN);
 
     if (rc == NGX_DECLINED) {
         s->lost = 1;
@@ -507,54 +533,39 @@ ngx_iv_s3_done(ngx_iv_call_t *call)
 void
 ngx_iv_s3_failed(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 {
-    ngx_msec_t                    delay;
-    const ngx_iv_storage_conf_t  *conf;
+    ngx_msec_t  delay;
 
-    conf = s->op->storage->conf;
+    if (ngx_iv_s3_may_retry(s, f)) {
 
-    /*
-     * Some storages keep what they have of a PUT that breaks off, or of one
-     * that a proxy before them has given up, and let it appear when a second
-     * one under the same key is long through: a try whose body was on its way
-     * is repeated under a fresh key or not at all.
-     */
+        ngx_iv_s3_log(s, f, NGX_LOG_INFO);
 
-    if (f->retry && s->retries < conf->retries
-        && (s->op->rekey || !ngx_iv_s3_broken(s)))
-    {
+        ngx_iv_zone_add(s->op->storage->env->zone,
+                        NGX_IV_COUNT_STORAGE_RETRIES, 1);
 
-        if (ngx_iv_s3_rewind(s) == NGX_OK && !s->cancelled) {
+        delay = ngx_iv_s3_delay(s, f->wait);
 
-            ngx_iv_s3_log(s, f, NGX_LOG_INFO);
+        s->retries++;
 
-            ngx_iv_zone_add(s->op->storage->env->zone,
-                            NGX_IV_COUNT_STORAGE_RETRIES, 1);
+        /* from now on the first bytes are needed once more */
 
-            delay = ngx_iv_s3_delay(s, f->wait);
+        s->op->sent = 0;
 
-            s->retries++;
+        if (ngx_iv_s3_broken(s)) {
+            s->op->again = 1;
+            s->op->retries = s->retries;
+            s->op->wait = delay;
 
-            /* from now on the first bytes are needed once more */
-
-            s->op->sent = 0;
-
-            if (ngx_iv_s3_broken(s)) {
-                s->op->again = 1;
-                s->op->retries = s->retries;
-                s->op->wait = delay;
-
-                ngx_iv_s3_finish(s, f->code);
-                return;
-            }
-
-            ngx_iv_s3_drop(s);
-            ngx_add_timer(&s->backoff, delay);
+            ngx_iv_s3_finish(s, f->code);
             return;
         }
 
-        if (s->cancelled) {
-            return;
-        }
+        ngx_iv_s3_drop(s);
+        ngx_add_timer(&s->backoff, delay);
+        return;
+    }
+
+    if (s->cancelled) {
+        return;
     }
 
     if (s->method == NGX_IV_S3_COMPLETE && s->unclear) {
@@ -566,6 +577,49 @@ ngx_iv_s3_failed(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     ngx_iv_s3_log(s, f, NGX_LOG_ERR);
 
     ngx_iv_s3_finish(s, f->code);
+}
+
+
+/* the source may cancel: look at s->cancelled */
+
+static ngx_uint_t
+ngx_iv_s3_may_retry(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
+{
+    const ngx_iv_storage_conf_t  *conf;
+
+    conf = s->op->storage->conf;
+
+    /*
+     * Some storages keep what they have of a PUT that breaks off, or of one
+     * that a proxy before them has given up, and let it appear when a second
+     * one under the same key is long through: a try whose body was on its way
+     * is repeated under a fresh key or not at all.
+     */
+
+    if (!f->retry
+        || s->retries >= conf->retries
+        || (ngx_iv_s3_broken(s) && !s->op->rekey))
+    {
+        return 0;
+    }
+
+    if (f->wait > ngx_max(conf->backoff_max, NGX_IV_S3_AFTER)) {
+        f->final = "the storage asks for a longer pause";
+        return 0;
+    }
+
+    if (ngx_iv_s3_rewind(s) != NGX_OK || s->cancelled) {
+        return 0;
+    }
+
+    if (!ngx_iv_breaker_retry(&s->op->storage->breaker)) {
+        f->final = ngx_iv_storage_is_shut(s->op)
+                   ? "the storage is not available"
+                   : "the budget of retries is used up";
+        return 0;
+    }
+
+    return 1;
 }
 
 
@@ -605,7 +659,7 @@ ngx_iv_s3_at_once(ngx_iv_s3_op_t *s)
 }
 
 
-/* full jitter; what the storage asks for, up to the longest wait */
+/* full jitter, and no less than what the storage asks for */
 
 static ngx_msec_t
 ngx_iv_s3_delay(ngx_iv_s3_op_t *s, ngx_msec_t wait)
@@ -625,5 +679,5 @@ ngx_iv_s3_delay(ngx_iv_s3_op_t *s, ngx_msec_t wait)
 
     delay = (ngx_msec_t) ngx_random() % (cap + 1);
 
-    return ngx_max(delay, ngx_min(wait, conf->backoff_max));
+    return ngx_max(delay, wait);
 }

@@ -1,7 +1,8 @@
 /*
  * A storage that is an S3 bucket, what its files share: _s3.c begins and
- * repeats tries, _s3_answer.c judges how they ended, _s3_multi.c knows what is
- * special about multipart uploads, _s3_direct.c about direct ones.
+ * repeats tries, _s3_answer.c judges how they ended, _s3_clock.c learns the
+ * storage's time, _s3_multi.c knows what is special about multipart uploads,
+ * _s3_direct.c about direct ones.
  */
 
 #ifndef NGX_IV_STORAGE_S3_H
@@ -16,9 +17,9 @@
 typedef struct {
     ngx_iv_endpoint_t     *endpoint;
     ngx_iv_sigv4_cache_t   cache;
-    time_t                 skew;        /* the storage's clock minus ours */
     ngx_uint_t             unheard;     /* PUTs in a row without a 100 */
     unsigned               expect:1;
+    unsigned               undated:1;   /* Date is not the storage's clock */
 } ngx_iv_s3_t;
 
 
@@ -39,6 +40,9 @@ typedef struct {
     ngx_str_t              location;
     ngx_str_t              range;       /* Content-Range */
     unsigned               opaque:1;
+    unsigned               starved:1;   /* the source has nothing to send */
+
+    time_t                 skew;        /* what it was signed with */
 } ngx_iv_s3_try_t;
 
 
@@ -74,11 +78,15 @@ typedef struct {
     ngx_msec_t             wait;        /* Retry-After, 0: none */
     const char            *what;        /* without an answer */
     const char            *hint;
+    const char            *final;       /* why there is no other try */
     ngx_iv_s3_error_t      error;       /* of an answer */
 } ngx_iv_s3_failure_t;
 
 
 /* _s3.c */
+
+/* by which the storage's clock differs from ours, as far as is known */
+#define ngx_iv_s3_skew(st)  ngx_iv_breaker_skew(&(st)->breaker)
 
 void ngx_iv_s3_start(ngx_iv_storage_op_t *op, ngx_iv_s3_method_e method,
     const ngx_str_t *body);
@@ -109,6 +117,15 @@ ngx_uint_t ngx_iv_s3_broken(ngx_iv_s3_op_t *s);
 /* level: NGX_LOG_ERR, or NGX_LOG_INFO when another try follows */
 void ngx_iv_s3_log(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f,
     ngx_uint_t level);
+
+/* _s3_clock.c */
+
+/* the clock was refused, or (guess) may have been.  NGX_OK: another try will be
+ * signed by the storage's; NGX_DECLINED: that is not known, or known already */
+ngx_int_t ngx_iv_s3_learn_clock(ngx_iv_s3_op_t *s,
+    const ngx_str_t *server_time, ngx_uint_t guess);
+/* after a success: somebody may have set a clock */
+void ngx_iv_s3_forget_clock(ngx_iv_s3_op_t *s);
 
 /* _s3_multi.c */
 

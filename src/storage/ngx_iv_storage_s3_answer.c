@@ -5,9 +5,6 @@
 #define NGX_IV_S3_VALUE    256      /* of a header, kept */
 #define NGX_IV_S3_MESSAGE  300      /* of an error, in the log */
 
-/* S3 allows 15 minutes; a HEAD's 403 doesn't say its reason */
-#define NGX_IV_S3_SKEW     600
-
 /* each PUT that waits for a 100 in vain loses a second */
 #define NGX_IV_S3_UNHEARD  3
 
@@ -21,8 +18,8 @@ static ngx_int_t ngx_iv_s3_success(ngx_iv_s3_op_t *s,
 static void ngx_iv_s3_expected(ngx_iv_s3_op_t *s);
 static ngx_int_t ngx_iv_s3_etag(ngx_iv_s3_op_t *s);
 static ngx_msec_t ngx_iv_s3_retry_after(ngx_iv_s3_try_t *t);
-static ngx_int_t ngx_iv_s3_skew(ngx_iv_s3_op_t *s,
-    const ngx_str_t *server_time);
+static void ngx_iv_s3_succeeded(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
+static void ngx_iv_s3_tell_status(ngx_iv_s3_op_t *s, ngx_msec_t after);
 
 
 void
@@ -121,7 +118,10 @@ ngx_iv_s3_keep(ngx_iv_s3_try_t *t, ngx_str_t *dst, const ngx_str_t *value)
 void
 ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 {
+    ngx_iv_breaker_result_e  result;
+
     s->op->status = 0;
+    result = NGX_IV_BREAKER_BAD;
 
     f->code = NGX_IV_STORAGE_UNAVAILABLE;
     f->hint = "check endpoint, network and the storage itself";
@@ -164,11 +164,23 @@ ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     case NGX_IV_CALL_RESET:
         f->what = "the connection was lost";
         f->retry = 1;
+
+        /* a client that is too slow for the storage says nothing of it */
+
+        if (s->try->starved) {
+            result = NGX_IV_BREAKER_NOTHING;
+        }
+
         break;
 
     case NGX_IV_CALL_TIMEOUT:
         f->what = "timed out";
         f->retry = 1;
+
+        if (s->try->starved) {
+            result = NGX_IV_BREAKER_NOTHING;
+        }
+
         break;
 
     case NGX_IV_CALL_PROTOCOL:
@@ -185,13 +197,17 @@ ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
         }
 
         f->what = "the body can't be sent again";
+        result = NGX_IV_BREAKER_NOTHING;
         break;
 
     default: /* NGX_IV_CALL_MEMORY */
+        result = NGX_IV_BREAKER_NOTHING;
         f->code = NGX_IV_INTERNAL;
         f->what = "no memory";
         f->hint = "see the lines above";
     }
+
+    ngx_iv_storage_heard(s->op, result, 0, f->what);
 
     ngx_iv_s3_failed(s, f);
 }
@@ -212,7 +228,7 @@ void
 ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
 {
     ngx_int_t             rc;
-    ngx_uint_t            status;
+    ngx_uint_t            status, guess;
     ngx_iv_call_t        *call;
     ngx_iv_s3_try_t      *t;
     ngx_iv_s3_verdict_t   v;
@@ -224,19 +240,7 @@ ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     s->op->status = status;
 
     if (status >= 200 && status < 300) {
-
-        rc = ngx_iv_s3_success(s, f);
-
-        if (rc == NGX_DONE) {
-            return;
-        }
-
-        if (rc == NGX_DECLINED) {
-            ngx_iv_s3_failed(s, f);
-            return;
-        }
-
-        ngx_iv_s3_finish(s, rc == NGX_OK ? NGX_OK : NGX_IV_INTERNAL);
+        ngx_iv_s3_succeeded(s, f);
         return;
     }
 
@@ -254,6 +258,8 @@ ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     if (v.retry) {
         f->wait = ngx_iv_s3_retry_after(t);
     }
+
+    ngx_iv_s3_tell_status(s, f->wait);
 
     if (v.fresh) {
         s->fresh = 1;
@@ -287,12 +293,11 @@ ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
         return;
     }
 
-    if (s->method == NGX_IV_S3_HEAD && status == 403) {
-        v.skew = 1;
-    }
+    /* the 403 of a HEAD does not say why */
+    guess = (s->method == NGX_IV_S3_HEAD && status == 403);
 
-    if (v.skew && !s->skewed
-        && ngx_iv_s3_skew(s, &f->error.server_time) == NGX_OK)
+    if ((v.skew || guess) && !s->skewed
+        && ngx_iv_s3_learn_clock(s, &f->error.server_time, guess) == NGX_OK)
     {
         s->skewed = 1;
 
@@ -309,6 +314,61 @@ ngx_iv_s3_answer(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     }
 
     ngx_iv_s3_failed(s, f);
+}
+
+
+static void
+ngx_iv_s3_succeeded(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_iv_s3_success(s, f);
+
+    if (rc == NGX_DONE) {
+        return;
+    }
+
+    /* it may have failed behind a 200 */
+
+    ngx_iv_storage_heard(s->op,
+                         (rc == NGX_DECLINED && f->error.code.len
+                          && f->code == NGX_IV_STORAGE_UNAVAILABLE)
+                         ? NGX_IV_BREAKER_BAD : NGX_IV_BREAKER_GOOD, 0,
+                         "an error in an answer of success");
+
+    if (rc == NGX_DECLINED) {
+        ngx_iv_s3_failed(s, f);
+        return;
+    }
+
+    ngx_iv_s3_forget_clock(s);
+
+    ngx_iv_s3_finish(s, rc == NGX_OK ? NGX_OK : NGX_IV_INTERNAL);
+}
+
+
+/* what a status that is no success says of the storage's health: what it
+ * refuses it does well, and who asks for fewer requests is not down */
+
+static void
+ngx_iv_s3_tell_status(ngx_iv_s3_op_t *s, ngx_msec_t after)
+{
+    ngx_uint_t               status;
+    ngx_iv_breaker_result_e  result;
+
+    status = s->op->status;
+
+    if (status >= 500 && status != 501) {
+        result = NGX_IV_BREAKER_BAD;
+
+    } else if (status == 408 || status == 429) {
+        result = NGX_IV_BREAKER_NOTHING;
+
+    } else {
+        result = NGX_IV_BREAKER_GOOD;
+    }
+
+    ngx_iv_storage_heard(s->op, result, after, NULL);
 }
 
 
@@ -552,44 +612,6 @@ ngx_iv_s3_retry_after(ngx_iv_s3_try_t *t)
 }
 
 
-/* NGX_OK: the storage's clock was learned and differs; NGX_DECLINED */
-
-static ngx_int_t
-ngx_iv_s3_skew(ngx_iv_s3_op_t *s, const ngx_str_t *server_time)
-{
-    time_t   now, skew, moved;
-    int64_t  msec;
-
-    if (server_time->len
-        && ngx_iv_date_parse_iso(server_time, &msec) == NGX_OK)
-    {
-        now = (time_t) (msec / 1000);
-
-    } else if (s->try->date.len == 0
-               || ngx_iv_date_parse_http(&s->try->date, &now) != NGX_OK)
-    {
-        return NGX_DECLINED;
-    }
-
-    skew = now - ngx_time();
-    moved = skew - s->s3->skew;
-
-    if (moved > -NGX_IV_S3_SKEW && moved < NGX_IV_S3_SKEW) {
-        return NGX_DECLINED;
-    }
-
-    s->s3->skew = skew;
-
-    ngx_log_error(NGX_LOG_WARN, s->op->log, 0,
-                  "storage \"%V\": its clock is %T seconds off ours, "
-                  "requests are signed by its own from now on; signed URLs "
-                  "are not: set this machine's clock (NTP)",
-                  &s->op->storage->conf->name, skew);
-
-    return NGX_OK;
-}
-
-
 /* everything an operator needs in one line, and nothing secret */
 
 void
@@ -653,6 +675,10 @@ ngx_iv_s3_log(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f, ngx_uint_t level)
 
     if (level == NGX_LOG_ERR && f->retry && s->lost) {
         p = ngx_slprintf(p, last, ", the body can't be sent again");
+    }
+
+    if (f->final) {
+        p = ngx_slprintf(p, last, ", no other try: %s", f->final);
     }
 
     ngx_log_error(level, s->op->log, 0, "storage \"%V\": %s failed%s: %*s: %s",

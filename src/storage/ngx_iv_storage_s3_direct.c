@@ -32,11 +32,27 @@ ngx_iv_s3_copy(ngx_iv_storage_op_t *op)
 ngx_int_t
 ngx_iv_s3_ticket(ngx_iv_storage_t *st, ngx_pool_t *pool, void *ticket)
 {
-    ngx_iv_s3_t  *s3;
+    time_t                    skew;
+    ngx_int_t                 rc;
+    ngx_iv_s3_t              *s3;
+    ngx_iv_storage_ticket_t  *tk;
 
     s3 = st->state;
+    tk = ticket;
 
-    return ngx_iv_s3_request_ticket(pool, st->conf, &s3->cache, ticket);
+    /* the storage judges by its own clock */
+
+    skew = ngx_iv_s3_skew(st);
+
+    tk->signing += skew;
+    tk->expires += skew;
+
+    rc = ngx_iv_s3_request_ticket(pool, st->conf, &s3->cache, tk);
+
+    tk->signing -= skew;
+    tk->expires -= skew;
+
+    return rc;
 }
 
 

@@ -220,6 +220,11 @@ ngx_iv_discard_start(ngx_iv_discard_job_t *job)
 {
     ngx_iv_storage_op_t  *op;
 
+    if (ngx_iv_storage_wait(job->storage)) {
+        ngx_iv_discard_leave(job, NGX_IV_STORAGE_UNAVAILABLE);
+        return;
+    }
+
     if (job->ref.upload_id.len == 0
         || !ngx_iv_storage_needs_parts(job->storage))
     {

@@ -26,7 +26,9 @@ ngx_iv_sweep_item(ngx_iv_sweep_t *sweep, ngx_iv_metadata_ref_t *ref)
         return NGX_DECLINED;
     }
 
-    if (storage->failures >= NGX_IV_SWEEP_FAILURES) {
+    if (storage->failures >= NGX_IV_SWEEP_FAILURES
+        || ngx_iv_storage_wait(storage->storage))
+    {
         return NGX_DECLINED;
     }
 

@@ -130,6 +130,9 @@ typedef struct ngx_iv_upload_state_s {
 /* something happened: a step follows */
 void ngx_iv_upload_post(ngx_iv_upload_t *u);
 
+/* the first bytes, and the document; inside a step */
+void ngx_iv_upload_sniff(ngx_iv_upload_t *u);
+
 /* the upload fails with code; inside a step */
 void ngx_iv_upload_refuse(ngx_iv_upload_t *u, ngx_int_t code,
     const char *why);

@@ -11,9 +11,11 @@ by the first segment of the key.  Everything else is a well-behaved bucket.
   503-then-200       the first PUT fails with this status (any 4xx, 5xx),
   503-x2-then-200    or the first two; each bucket counts on its own
   503                always this status (any 3xx, 4xx, 5xx), after the body
+  503-after-N        always this status, with Retry-After: N
+  500-every-N        every Nth PUT of the bucket fails with this status
   error-CODE         always this S3 error, e.g. error-NoSuchBucket
-  skew               its clock is 10 minutes ahead and it bears no more than 2:
-                     else RequestTimeTooSkewed with its time
+  skew, skew-back    its clock is 10 minutes ahead, behind, and it bears no more
+                     than 2: else RequestTimeTooSkewed with its time
   301-region         PermanentRedirect with the right region and endpoint
   early-403          403 right after the head, then close with bytes unread
   early-403-N        the same after N bytes of the body
@@ -50,6 +52,7 @@ by the first segment of the key.  Everything else is a well-behaved bucket.
   GET  /__uploads    open multipart uploads: {id: {bucket, key, parts}}
   GET  /__log        what it saw: [{method, path, headers, received, ...}]
   POST /__reset      forget all
+  POST /__set/BUCKET/BEHAVIOUR     from now on, whatever the bucket's name
 """
 
 import argparse
@@ -90,12 +93,17 @@ CODES = {
 }
 
 BEHAVIOURS = re.compile(
-    r"^(?:[45]\d\d(?:-x\d+)?-then-200|[345]\d\d|error-\w+|skew|301-region"
+    r"^(?:[45]\d\d(?:-x\d+)?-then-200|[345]\d\d|[45]\d\d-(?:after|every)-\d+"
+    r"|error-\w+|skew(?:-back)?|301-region"
     r"|early-403(?:-\d+)?|reset-(?:once-)?after-\d+|close-after-\d+"
     r"|truncate-after-\d+|reset-answer|lost-answer|silent|stall-\d+|no-100"
     r"|drip|slow-\d+|stale|close|chunked|until-close|big-body|garbage"
     r"|endless-head|wrong-etag|no-etag|sse-kms|r2|complete-200-error(?:-once)?"
     r"|complete-lost-answer|complete-reset-once|complete-wrong-etag)$")
+
+
+# of the clock, in seconds
+OFFSETS = {"skew": 600, "skew-back": -600}
 
 
 class Gone(Exception):
@@ -105,8 +113,9 @@ class Gone(Exception):
 class Refused(Exception):
     """The request gets an S3 error."""
 
-    def __init__(self, code, message="", status=None, extra=""):
+    def __init__(self, code, message="", status=None, extra="", after=None):
         Exception.__init__(self, code)
+        self.after = after
         self.code = code
         self.message = message or code
         self.status = status or STATUS.get(code, 400)
@@ -124,6 +133,7 @@ class Store:
             self.uploads = {}
             self.log = []
             self.counts = {}
+            self.behaviours = {}
 
     def count(self, name):
         with self.lock:
@@ -350,7 +360,10 @@ class Connection(threading.Thread):
     def answer(self, status, body=b"", headers=(), how="", length=None):
         self.entry["status"] = status
         head = ["HTTP/1.1 %d Scripted" % status, "Server: scripted",
-                "x-amz-request-id: %08X" % (self.number * 1000 + self.served)]
+                "x-amz-request-id: %08X" % (self.number * 1000 + self.served),
+                "Date: %s" % (utc_now() + datetime.timedelta(
+                    seconds=OFFSETS.get(self.name, 0))).strftime(
+                        "%a, %d %b %Y %H:%M:%S GMT")]
         head += ["%s: %s" % h for h in headers]
         if self.close:
             head.append("Connection: close")
@@ -385,8 +398,8 @@ class Connection(threading.Thread):
         if e.status in (301, 307):
             headers += [("x-amz-bucket-region", "eu-central-1"),
                         ("Location", "http://elsewhere.invalid/")]
-        if e.code == "SlowDown":
-            headers.append(("Retry-After", "1"))
+        if e.code == "SlowDown" or e.after is not None:
+            headers.append(("Retry-After", e.after or 1))
         self.answer(e.status, body, headers, how)
 
     # requests
@@ -432,11 +445,14 @@ class Connection(threading.Thread):
         }
         with self.store.lock:
             self.store.log.append(self.entry)
-        name = req.bucket.split(".")[0]
+        with self.store.lock:
+            name = self.store.behaviours.get(req.bucket,
+                                             req.bucket.split(".")[0])
         if not BEHAVIOURS.match(name):
             name = req.key.split("/")[0]
             if not BEHAVIOURS.match(name):
                 name = "well"
+        self.name = name
         try:
             self.entry["signature"] = self.server.verifier.verify(req)
             self.play(name)
@@ -464,13 +480,17 @@ class Connection(threading.Thread):
         if name.isdigit():
             raise Refused(CODES.get(int(name), "InternalError"),
                           status=int(name))
+        m = re.match(r"(\d{3})-after-(\d+)$", name)
+        if m:
+            raise Refused("ServiceUnavailable", status=int(m[1]),
+                          after=int(m[2]))
+        m = re.match(r"(\d{3})-every-(\d+)$", name)
+        if m and put and self.store.count(self.req.bucket) % int(m[2]) == 0:
+            raise Refused("InternalError", status=int(m[1]))
         if name.startswith("error-"):
             raise Refused(name[6:])
-        if name == "skew":
-            then = datetime.datetime.strptime(self.req.header("x-amz-date"),
-                                              "%Y%m%dT%H%M%SZ")
-            if abs((utc_now() - then).total_seconds() + 600) > 120:
-                raise Refused("RequestTimeTooSkewed", extra=server_time(600))
+        if name in OFFSETS:
+            self.check_clock(OFFSETS[name])
         if name == "301-region":
             raise Refused("PermanentRedirect", extra="<Endpoint>s3.eu-central-"
                           "1.amazonaws.com</Endpoint><Region>eu-central-1"
@@ -502,6 +522,18 @@ class Connection(threading.Thread):
             self.answer(204)
         else:
             raise Refused("MethodNotAllowed")
+
+    def check_clock(self, offset):
+        query = dict(query_pairs(self.req.query))
+        date = query.get(b"X-Amz-Date")
+        then = datetime.datetime.strptime(
+            date.decode() if date else self.req.header("x-amz-date"),
+            "%Y%m%dT%H%M%SZ")
+        age = (utc_now() - then).total_seconds() + offset
+        if date and age < -120:
+            raise Refused("AccessDenied", "Request is not valid yet")
+        if not date and abs(age) > 120:
+            raise Refused("RequestTimeTooSkewed", extra=server_time(offset))
 
     def play_put(self, name):
         m = re.match(r"early-403(?:-(\d+))?$", name)
@@ -744,6 +776,10 @@ class Connection(threading.Thread):
                     for k, u in store.uploads.items()}
             elif self.req.path == "/__log":
                 out = list(store.log)
+            elif self.req.path.startswith("/__set/"):
+                bucket, behaviour = self.req.path.split("/")[2:]
+                store.behaviours[bucket] = behaviour
+                out = {}
             else:
                 out = {}
             body = json.dumps(out, indent=1).encode()

@@ -88,9 +88,15 @@ ngx_iv_zone_add(ngx_iv_zone_t *zone, ngx_iv_count_e what, ngx_uint_t n)
 
 
 ngx_uint_t
-ngx_iv_zone_breaker_allows(ngx_iv_zone_t *zone, int64_t now)
+ngx_iv_metadata_may_call(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call)
 {
     return breaker;
+}
+
+
+void
+ngx_iv_metadata_give_up(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call)
+{
 }
 
 

@@ -9,7 +9,7 @@
  * sources: src/upload/ngx_iv_upload_commit.c src/upload/ngx_iv_room.c
  * sources: src/formats/ngx_iv_digest.c src/formats/ngx_iv_fields.c
  * sources: src/formats/ngx_iv_json_read.c src/formats/ngx_iv_date.c
- * sources: src/upload/ngx_iv_upload_again.c
+ * sources: src/upload/ngx_iv_upload_again.c src/upload/ngx_iv_upload_begin.c
  * sources: src/base/ngx_iv_str.c src/base/ngx_iv_code.c
  * sources: src/formats/ngx_iv_hash.c src/formats/ngx_iv_name.c
  * sources: src/formats/ngx_iv_hash_pair.c
@@ -368,6 +368,14 @@ ngx_uint_t
 ngx_iv_storage_needs_parts(ngx_iv_storage_t *st)
 {
     return !local;
+}
+
+static ngx_msec_t             shut;
+
+ngx_msec_t
+ngx_iv_storage_wait(ngx_iv_storage_t *st)
+{
+    return shut;
 }
 
 static void
@@ -939,6 +947,20 @@ test_refused(void)
     EQ_INT(code, NGX_IV_CORRUPT_IMAGE);
     EQ_INT(last_write, NONE);
     finish();
+    EQ_INT(gone, 1);
+
+    /* the storage's breaker is open: no document */
+
+    png(1000);
+    begin(1000);
+    shut = 500;
+    feed(1000);
+    shut = 0;
+    EQ_INT(code, NGX_IV_STORAGE_UNAVAILABLE);
+    EQ_INT(last_write, NONE);
+    OK(put == NULL);
+    finish();
+    EQ_INT(counts[NGX_IV_COUNT_UPLOADS_FAILED], 1);
     EQ_INT(gone, 1);
 }
 

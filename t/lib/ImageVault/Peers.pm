@@ -18,6 +18,7 @@ use Time::HiRes ();
 our @EXPORT = qw(ask find_image find_images insert_images wait_images
                  objects object image_doc new_id free_port curl slurp data_file
                  json start_scripted scripted scripted_objects scripted_log
+                 scripted_set
                  wait_for mongo_now png jpeg temp_file);
 
 our $Database = $ENV{TEST_DATABASE} // sprintf('iv_test_%d_%d', $$, time);
@@ -304,6 +305,12 @@ sub scripted_objects {
 
 sub scripted_log {
     return $Json->decode($Http->get("$Scripted/__log")->{content});
+}
+
+# how a bucket behaves from now on
+sub scripted_set {
+    my ($bucket, $behaviour) = @_;
+    $Http->post("$Scripted/__set/$bucket/$behaviour");
 }
 
 
