@@ -24,6 +24,7 @@ my %viewers = (
 );
 
 my $up = free_port();
+my $h2 = free_port();
 my $past = mongo_now(-3600);
 my $blocked = { at => $past, reason => 'abuse' };
 
@@ -154,6 +155,8 @@ my $server = "image_vault_owner alice; access_log logs/seen.log seen;\n"
     location /set/ { image_vault_access; set \$early \$image_vault_url;
         proxy_pass \$early; }
 
+    location = /metrics { image_vault_metrics; }
+
     # how long it may be kept
     location /kept/ { image_vault_access; $to; }
     location /said/ { image_vault_access; $to; }
@@ -163,7 +166,8 @@ EOF_SERVER
 
 
 my $n = ImageVault::Nginx->new(name => 'gate', http => $http,
-                               server => $server)->start;
+                               server => "listen 127.0.0.1:$h2 http2;"
+                                         . $server)->start;
 {
     open my $fh, '>', "$n->{dir}/html/secret.txt" or die;
     print $fh 'secret';
@@ -435,9 +439,30 @@ subtest 'how long others may keep it' => sub {
 };
 
 
+subtest 'HTTP/2' => sub {
+    my $at = sub { curl('--http2-prior-knowledge',
+                        "http://127.0.0.1:$h2$_[0]", @_[1 .. $#_]) };
+    is($at->("/a-owner/$mine")->{status}, 200, 'let in');
+    my $r = $at->("/a-stranger/$mine");
+    is($r->{status}, 404, 'a stranger');
+    is($r->{json}{error}{code}, 'not_found', 'as JSON');
+    is($at->("/a-owner/$mine", '-d', 'x' x 3000)->{status}, 405, 'POST');
+    is($at->("/return/$mine")->{status}, 403, 'return');
+    behind();
+};
+
+
 subtest 'metrics' => sub {
-    my $r = get("/a-owner/$mine");
-    let_in($r, 'counted');
+    my $sum = sub {
+        my $all = 0;
+        $all += $_ for curl($n->url('/metrics'))->{body}
+            =~ /^image_vault_retrievals_total\{result="access"[^}]*\} (\d+)/mg;
+        return $all;
+    };
+    my $before = $sum->();
+    cmp_ok($before, '>', 0, 'counted');
+    let_in(get("/a-owner/$mine"), 'once more');
+    is($sum->(), $before + 1, 'counted, too');
     unlike($n->error_log, qr/\[(?:alert|crit)\]/, 'nothing grave');
 };
 
