@@ -153,6 +153,9 @@ ngx_int_t ngx_http_image_vault_request_begin(
 /* the outcome is known: ngx_http_image_vault_intake_answer() follows.
  * NGX_AGAIN, or NGX_ERROR: nothing follows */
 ngx_int_t ngx_http_image_vault_request_end(ngx_http_image_vault_intake_t *it);
+/* … which failed: goes on trying behind the answer; copies all it needs */
+void ngx_http_image_vault_request_late(ngx_http_image_vault_intake_t *it,
+    const ngx_iv_outcome_t *outcomes, ngx_uint_t n);
 /* the client is gone: in the background */
 void ngx_http_image_vault_request_abort(ngx_http_image_vault_intake_t *it);
 /* no more signs of life */

@@ -45,6 +45,8 @@ static ngx_uint_t ngx_http_image_vault_is_final(
 static ngx_int_t ngx_http_image_vault_give_outcomes(
     ngx_http_image_vault_intake_t *it, ngx_iv_outcome_t **list,
     ngx_uint_t *n);
+static void ngx_http_image_vault_request_owed(
+    ngx_http_image_vault_intake_t *it, ngx_int_t code);
 static void ngx_http_image_vault_request_ended(ngx_iv_metadata_op_t *op);
 static void ngx_http_image_vault_request_freed(ngx_iv_metadata_op_t *op);
 
@@ -640,6 +642,24 @@ ngx_http_image_vault_give_outcomes(ngx_http_image_vault_intake_t *it,
 }
 
 
+/* what was stored is not to be stored again by a repetition */
+
+static void
+ngx_http_image_vault_request_owed(ngx_http_image_vault_intake_t *it,
+    ngx_int_t code)
+{
+    ngx_uint_t         n;
+    ngx_iv_outcome_t  *list;
+
+    if ((code == NGX_IV_METADATA_UNAVAILABLE || code == NGX_IV_OVERLOADED)
+        && ngx_http_image_vault_is_final(it)
+        && ngx_http_image_vault_give_outcomes(it, &list, &n) == NGX_OK)
+    {
+        ngx_http_image_vault_request_late(it, list, n);
+    }
+}
+
+
 static void
 ngx_http_image_vault_request_ended(ngx_iv_metadata_op_t *op)
 {
@@ -660,6 +680,8 @@ ngx_http_image_vault_request_ended(ngx_iv_metadata_op_t *op)
                       "image_vault: the outcome of a request was not noted "
                       "under its idempotency key: %V",
                       &ngx_iv_code(op->code)->word);
+
+        ngx_http_image_vault_request_owed(it, op->code);
     }
 
     it->held_key = 0;

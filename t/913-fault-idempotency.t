@@ -1,0 +1,73 @@
+# MongoDB goes away between the commit of an image and the note under its
+# Idempotency-Key: the note comes later, and a repetition stores nothing twice.
+
+use v5.10;
+use strict;
+use warnings;
+
+use lib 't/lib';
+use JSON::PP ();
+use Test::More;
+use ImageVault::Peers;
+use ImageVault::Nginx;
+
+delete $ENV{MONGODB_URI};               # would be used instead
+my $dir = "/tmp/iv-test-idempotency-$$";
+chomp(my $uri = `MONGOD_TEST_COMMANDS=1 util/mongod start $dir`);
+die "util/mongod start: $?\n" if $?;
+END { my $s = $?; system("util/mongod stop $dir >/dev/null 2>&1; rm -rf $dir"); $? = $s }
+
+my %conf = (
+    http   => ImageVault::Nginx::http_base(
+                  mongodb => $uri, sweep => 'interval=300ms stale=10s')
+              . ImageVault::Nginx::storage_s3(),
+    server => 'image_vault_owner alice; location /api { image_vault_api s3; }',
+);
+my $n = ImageVault::Nginx->new(name => 'one', %conf)->start;
+my $m = ImageVault::Nginx->new(name => 'two', %conf)->start;
+
+# updates of image_vault_requests fail, as in an election
+sub failing {
+    my ($mode) = @_;
+    my $code = 'import json, pymongo, sys; '
+             . 'pymongo.MongoClient(sys.argv[1]).admin.command('
+             . '"configureFailPoint", "failCommand", '
+             . 'mode=json.loads(sys.argv[2]), data={"failCommands": ["update"], '
+             . '"errorCode": 11602, "namespace": sys.argv[3]})';
+    return system($ENV{TEST_PYTHON} // 'python3', '-c', $code, $uri,
+                  JSON::PP->new->allow_nonref->encode($mode),
+                  "$ImageVault::Peers::Database.image_vault_requests") == 0;
+}
+
+my $png = temp_file(png(3000));
+
+sub put {
+    my ($node, $key) = @_;
+    return curl('-T', $png, '-H', 'Content-Type: image/png', '-H',
+                "Idempotency-Key: $key", $node->url('/api/upload'));
+}
+
+is(put($n, 'first')->{status}, 201, 'all is well');
+
+ok(failing('alwaysOn'), 'notes fail');
+my $first = put($n, 'owed');
+is($first->{status}, 201, 'the answer is true all the same');
+is(put($m, 'owed')->{status}, 409, 'the key is taken');
+ok(failing('off'), 'notes work');
+my $r;
+ok((wait_for { $r = put($m, 'owed'); $r->{status} == 201 } 5),
+   'then its answer');
+is($r->{headers}{'idempotent-replayed'}, 'true', 'replayed');
+is($r->{json}{images}[0]{id}, $first->{json}{images}[0]{id}, 'the same image');
+
+ok(failing('alwaysOn'), 'notes fail');
+$first = put($n, 'quits');
+is($first->{status}, 201, 'an answer');
+$n->signal('HUP');
+ok(failing('off'), 'notes work');
+ok((wait_for { $r = put($m, 'quits'); $r->{status} == 201 } 5),
+   'a worker that quits does not forget it');
+is($r->{json}{images}[0]{id}, $first->{json}{images}[0]{id}, 'the same image');
+
+$_->done for $n, $m;
+done_testing();
