@@ -1,8 +1,8 @@
 /*
  * An outcome that could not be noted under its Idempotency-Key, as the metadata
- * store went away behind the commit.  The answer is true and leaves; the note is
- * tried again until it is there, or until the key is stale and anybody's.  Else
- * whoever repeats the request would store its images twice.
+ * store went away behind the commit.  The answer is true and leaves; the note
+ * is tried again until it is there, or until the key is stale and anybody's.
+ * Else whoever repeats the request would store its images twice.
  */
 
 #include "http/ngx_http_image_vault_intake.h"
