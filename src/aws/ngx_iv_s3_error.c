@@ -1,11 +1,9 @@
 /*
  * S3's error documents, see the header.
- *
- * No XML library and no DTD: the documents are flat, so a scanner of tags is
- * enough, and it takes what is there of a document that was cut off.
  */
 
 #include "aws/ngx_iv_s3_error.h"
+#include "aws/ngx_iv_s3_xml.h"
 
 
 #define NGX_IV_S3_ERROR_TEXT   1024     /* kept of one element */
@@ -16,22 +14,6 @@ typedef struct {
     ngx_str_t            code;
     ngx_iv_s3_verdict_t  verdict;
 } ngx_iv_s3_known_t;
-
-
-typedef struct {
-    const u_char        *p;
-    const u_char        *last;
-} ngx_iv_s3_scan_t;
-
-
-typedef enum {
-    NGX_IV_S3_TAG_OPEN = 0,
-    NGX_IV_S3_TAG_CLOSE,
-    NGX_IV_S3_TAG_EMPTY,            /* <Code/> */
-    NGX_IV_S3_TAG_OTHER,            /* <?xml …?>, a comment */
-    NGX_IV_S3_TAG_DTD,
-    NGX_IV_S3_TAG_END               /* of the document */
-} ngx_iv_s3_tag_e;
 
 
 /* an element to be read and where its text goes */
@@ -45,17 +27,10 @@ static ngx_int_t ngx_iv_s3_etag_of(ngx_pool_t *pool, const ngx_str_t *doc,
     const char *root, ngx_str_t *etag);
 static ngx_int_t ngx_iv_s3_fields(ngx_pool_t *pool, const ngx_str_t *doc,
     const char *root, const ngx_iv_s3_field_t *fields);
-static ngx_int_t ngx_iv_s3_error_root(ngx_iv_s3_scan_t *scan,
-    const char *root, ngx_uint_t *depth);
-static ngx_iv_s3_tag_e ngx_iv_s3_error_tag(ngx_iv_s3_scan_t *scan,
-    ngx_str_t *name);
 static ngx_str_t *ngx_iv_s3_error_field(const ngx_iv_s3_field_t *fields,
     const ngx_str_t *name);
 static ngx_int_t ngx_iv_s3_error_text(ngx_pool_t *pool, const u_char *p,
     const u_char *last, ngx_str_t *out);
-static u_char ngx_iv_s3_error_entity(const u_char **pp, const u_char *last);
-static ngx_uint_t ngx_iv_s3_error_is(const ngx_str_t *name,
-    const char *what);
 
 
 #define NGX_IV_S3_DENIED(code, hint)                                          \
@@ -332,7 +307,7 @@ ngx_iv_s3_fields(ngx_pool_t *pool, const ngx_str_t *doc, const char *root,
     scan.p = doc->data;
     scan.last = doc->data + doc->len;
 
-    if (ngx_iv_s3_error_root(&scan, root, &level) != NGX_OK) {
+    if (ngx_iv_s3_xml_root(&scan, root, &level) != NGX_OK) {
         return NGX_DECLINED;
     }
 
@@ -347,7 +322,7 @@ ngx_iv_s3_fields(ngx_pool_t *pool, const ngx_str_t *doc, const char *root,
         }
 
         end = scan.p;
-        tag = ngx_iv_s3_error_tag(&scan, &name);
+        tag = ngx_iv_s3_xml_tag(&scan, &name);
 
         switch (tag) {
 
@@ -471,148 +446,11 @@ ngx_iv_s3_error_judge(ngx_uint_t status, const ngx_iv_s3_error_t *e,
 }
 
 
-/* up to and into <root>; <Error> may stand in <ErrorResponse> */
-
-static ngx_int_t
-ngx_iv_s3_error_root(ngx_iv_s3_scan_t *scan, const char *root,
-    ngx_uint_t *depth)
-{
-    u_char     c;
-    ngx_str_t  name;
-
-    *depth = 0;
-
-    if (scan->last - scan->p >= 3
-        && ngx_memcmp(scan->p, "\xef\xbb\xbf", 3) == 0)
-    {
-        scan->p += 3;
-    }
-
-    for ( ;; ) {
-
-        while (scan->p < scan->last) {
-            c = *scan->p;
-
-            if (c != ' ' && c != '\t' && c != CR && c != LF) {
-                break;
-            }
-
-            scan->p++;
-        }
-
-        if (scan->p == scan->last || *scan->p != '<') {
-            return NGX_DECLINED;
-        }
-
-        switch (ngx_iv_s3_error_tag(scan, &name)) {
-
-        case NGX_IV_S3_TAG_OTHER:
-            continue;
-
-        case NGX_IV_S3_TAG_OPEN:
-            (*depth)++;
-
-            if (ngx_iv_s3_error_is(&name, root)) {
-                return NGX_OK;
-            }
-
-            if (*depth == 1 && ngx_iv_s3_error_is(&name, "ErrorResponse")) {
-                continue;
-            }
-
-            return NGX_DECLINED;
-
-        default:
-            return NGX_DECLINED;
-        }
-    }
-}
-
-
-/*
- * The tag at p, which is '<' or the end; p goes behind it.  The name is
- * without a prefix and attributes.
- */
-
-static ngx_iv_s3_tag_e
-ngx_iv_s3_error_tag(ngx_iv_s3_scan_t *scan, ngx_str_t *name)
-{
-    u_char        *colon;
-    const u_char  *p, *start, *last;
-    ngx_uint_t     close;
-
-    last = scan->last;
-    p = scan->p;
-
-    if (last - p >= 4 && ngx_memcmp(p, "<!--", 4) == 0) {
-
-        for (p += 4; last - p >= 3; p++) {
-            if (ngx_memcmp(p, "-->", 3) == 0) {
-                scan->p = p + 3;
-                return NGX_IV_S3_TAG_OTHER;
-            }
-        }
-
-        return NGX_IV_S3_TAG_END;
-    }
-
-    if (last - p < 3) {
-        return NGX_IV_S3_TAG_END;
-    }
-
-    p++;
-
-    if (*p == '!') {
-        return NGX_IV_S3_TAG_DTD;
-    }
-
-    start = p;
-
-    while (p < last && *p != '>') {
-        p++;
-    }
-
-    if (p == last) {
-        return NGX_IV_S3_TAG_END;
-    }
-
-    scan->p = p + 1;
-
-    if (*start == '?') {
-        return NGX_IV_S3_TAG_OTHER;
-    }
-
-    close = (*start == '/');
-    start += close;
-
-    if (p > start && p[-1] == '/') {
-        return NGX_IV_S3_TAG_EMPTY;
-    }
-
-    name->data = (u_char *) start;
-
-    while (start < p && *start > ' ') {
-        start++;
-    }
-
-    name->len = start - name->data;
-
-    colon = ngx_strlchr(name->data, name->data + name->len, ':');
-
-    if (colon) {
-        name->len -= colon + 1 - name->data;
-        name->data = colon + 1;
-    }
-
-    return close ? NGX_IV_S3_TAG_CLOSE : NGX_IV_S3_TAG_OPEN;
-}
-
-
 static ngx_str_t *
 ngx_iv_s3_error_field(const ngx_iv_s3_field_t *fields, const ngx_str_t *name)
 {
     for ( /* void */ ; fields->name; fields++) {
-        if (ngx_iv_s3_error_is(name, fields->name)) {
+        if (ngx_iv_s3_xml_is(name, fields->name)) {
             return fields->text;
         }
     }
@@ -651,7 +489,7 @@ ngx_iv_s3_error_text(ngx_pool_t *pool, const u_char *p, const u_char *last,
         c = *p++;
 
         if (c == '&') {
-            c = ngx_iv_s3_error_entity(&p, last);
+            c = ngx_iv_s3_xml_entity(&p, last);
         }
 
         dst[n++] = (c >= 0x20 && c < 0x7f) ? c : '?';
@@ -661,85 +499,4 @@ ngx_iv_s3_error_text(ngx_pool_t *pool, const u_char *p, const u_char *last,
     out->data = dst;
 
     return NGX_OK;
-}
-
-
-/* behind '&'; what is no entity leaves the '&' as it is */
-
-static u_char
-ngx_iv_s3_error_entity(const u_char **pp, const u_char *last)
-{
-    u_char         c;
-    ngx_str_t      name;
-    ngx_uint_t     n, base, digit;
-    const u_char  *p;
-
-    name.data = (u_char *) *pp;
-
-    for (p = *pp; p < last && p - *pp < 8 && *p != ';'; p++) { /* void */ }
-
-    if (p == last || *p != ';') {
-        return '&';
-    }
-
-    name.len = p - name.data;
-
-    if (ngx_iv_s3_error_is(&name, "lt")) {
-        c = '<';
-
-    } else if (ngx_iv_s3_error_is(&name, "gt")) {
-        c = '>';
-
-    } else if (ngx_iv_s3_error_is(&name, "amp")) {
-        c = '&';
-
-    } else if (ngx_iv_s3_error_is(&name, "quot")) {
-        c = '"';
-
-    } else if (ngx_iv_s3_error_is(&name, "apos")) {
-        c = '\'';
-
-    } else if (name.len > 1 && name.data[0] == '#') {
-
-        base = (name.data[1] == 'x') ? 16 : 10;
-        name.data += (base == 16) ? 2 : 1;
-        n = 0;
-
-        if (name.data == p) {
-            return '&';
-        }
-
-        for ( /* void */ ; name.data < p; name.data++) {
-            c = ngx_tolower(*name.data);
-
-            if (c >= '0' && c <= '9') {
-                digit = c - '0';
-
-            } else if (base == 16 && c >= 'a' && c <= 'f') {
-                digit = c - 'a' + 10;
-
-            } else {
-                return '&';
-            }
-
-            n = n * base + digit;
-        }
-
-        c = (n < 0x7f) ? (u_char) n : '?';
-
-    } else {
-        return '&';
-    }
-
-    *pp = p + 1;
-
-    return c;
-}
-
-
-static ngx_uint_t
-ngx_iv_s3_error_is(const ngx_str_t *name, const char *what)
-{
-    return name->len == ngx_strlen(what)
-           && ngx_memcmp(name->data, what, name->len) == 0;
 }

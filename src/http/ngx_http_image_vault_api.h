@@ -208,11 +208,16 @@ ngx_int_t ngx_http_image_vault_sweep_show(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
 ngx_int_t ngx_http_image_vault_sweep_now(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
+/* GET admin/sweep?report=…; NGX_DECLINED: none is asked for */
+ngx_int_t ngx_http_image_vault_report(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx);
 
 
 /* image.c */
 
-/* checks 4 to 6: blocked, expired, not ready; NGX_OK or the code */
+/* its object is gone, as the report has found */
+ngx_uint_t ngx_http_image_vault_is_missing(const ngx_iv_document_t *doc);
+/* checks 4 to 6: blocked, expired, not ready, gone; NGX_OK or the code */
 ngx_int_t ngx_http_image_vault_state(ngx_http_image_vault_ctx_t *ctx,
     const ngx_iv_document_t *doc);
 /* answers such a code, blocked with its reason.  Returns as content handlers

@@ -158,7 +158,9 @@ ngx_http_image_vault_may_patch(ngx_http_image_vault_ctx_t *ctx,
 
     rc = ngx_http_image_vault_state(ctx, doc);
 
-    if (rc == NGX_IV_GONE && prolongs) {
+    if (rc == NGX_IV_GONE && prolongs
+        && !ngx_http_image_vault_is_missing(doc))
+    {
         rc = (doc->status == NGX_IV_STATUS_READY) ? NGX_OK : NGX_IV_NOT_READY;
     }
 

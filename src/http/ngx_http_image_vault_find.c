@@ -267,7 +267,8 @@ ngx_http_image_vault_find_settle(ngx_http_image_vault_find_t *find,
 
 
 /* NGX_DECLINED: there was a change meanwhile, and the store is to be asked
- * again; what is on its way changes soon and is not kept */
+ * again; what is on its way changes soon and is not kept, nor is what has lost its
+ * object: an entry knows of no mark */
 
 static ngx_int_t
 ngx_http_image_vault_find_keep(ngx_http_image_vault_find_t *find,
@@ -290,7 +291,9 @@ ngx_http_image_vault_find_keep(ngx_http_image_vault_find_t *find,
         return ngx_iv_cache_fill(cache, &find->token, NULL);
     }
 
-    if (op->code == NGX_OK && doc->status == NGX_IV_STATUS_READY) {
+    if (op->code == NGX_OK && doc->status == NGX_IV_STATUS_READY
+        && !ngx_http_image_vault_is_missing(doc))
+    {
         ngx_http_image_vault_document_entry(doc, &entry);
         return ngx_iv_cache_fill(cache, &find->token, &entry);
     }

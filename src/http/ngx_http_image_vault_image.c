@@ -4,6 +4,7 @@
  */
 
 #include "http/ngx_http_image_vault_api.h"
+#include "metadata/ngx_iv_metadata_report.h"
 
 
 static ngx_int_t ngx_http_image_vault_show_next(ngx_http_request_t *r,
@@ -193,7 +194,20 @@ ngx_http_image_vault_state(ngx_http_image_vault_ctx_t *ctx,
         return NGX_IV_NOT_READY;
     }
 
+    if (ngx_http_image_vault_is_missing(doc)) {
+        return NGX_IV_GONE;
+    }
+
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_image_vault_is_missing(const ngx_iv_document_t *doc)
+{
+    static const ngx_str_t  missing = ngx_string(NGX_IV_OBJECT_MISSING);
+
+    return ngx_iv_equal(&doc->error, &missing);
 }
 
 

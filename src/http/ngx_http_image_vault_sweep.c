@@ -32,6 +32,12 @@ ngx_http_image_vault_sweep_show(ngx_http_request_t *r,
         return rc;
     }
 
+    rc = ngx_http_image_vault_report(r, ctx);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
     op = ngx_http_image_vault_ask(r, ctx, ngx_http_image_vault_sweep_told,
                                   NULL);
     if (op == NULL) {

@@ -31,6 +31,10 @@ typedef struct ngx_iv_lists_s {
     ngx_uint_t              nitems;
     ngx_uint_t              lost;       /* result: the server refused them */
 
+    ngx_str_t               storage;    /* reports */
+    ngx_str_t              *keys;
+    ngx_uint_t              nkeys;
+
     ngx_iv_found_t          found;      /* in the call's pool */
 } ngx_iv_lists_t;
 

@@ -461,7 +461,7 @@ ngx_iv_metadata_result(ngx_iv_metadata_op_t *op, ngx_iv_mongo_call_t *call)
         return ngx_iv_metadata_sweep_state(op, call);
     }
 
-    if (call->lists) {
+    if (call->lists && call->kind != NGX_IV_MONGO_REPORT_KEYS) {
         return ngx_iv_metadata_found(op, call);
     }
 

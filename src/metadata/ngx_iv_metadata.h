@@ -135,6 +135,8 @@ typedef struct {
     ngx_str_t       staging_key;    /* another object of it; empty: none */
     int64_t         direct_deadline;    /* … until then it may be sent */
     int64_t         deleted_at;
+    unsigned        ready:1;        /* reports: its status … */
+    unsigned        missing:1;      /* … and mark */
 } ngx_iv_metadata_ref_t;
 
 

@@ -58,6 +58,9 @@ static const ngx_iv_mongo_kind_t  ngx_iv_mongo_kinds[] = {
     { "list of staged objects", ngx_iv_mongo_refs, NGX_IV_MONGO_IMAGES },
     { "ping", ngx_iv_mongo_ping, NGX_IV_MONGO_IMAGES },
     { "look at the sweep", ngx_iv_mongo_sweep_look, NGX_IV_MONGO_STATE },
+    { "report of keys", ngx_iv_mongo_report_keys, NGX_IV_MONGO_IMAGES },
+    { "report of documents", ngx_iv_mongo_report_documents,
+      NGX_IV_MONGO_IMAGES },
     { "insert", ngx_iv_mongo_insert, NGX_IV_MONGO_IMAGES },
     { "heartbeat", ngx_iv_mongo_change, NGX_IV_MONGO_IMAGES },
     { "change to ready", ngx_iv_mongo_ready, NGX_IV_MONGO_IMAGES },
@@ -99,7 +102,10 @@ static const ngx_iv_mongo_kind_t  ngx_iv_mongo_kinds[] = {
     { "audit", ngx_iv_mongo_audit, NGX_IV_MONGO_TRAIL },
     { "end of a sweep", ngx_iv_mongo_sweep_end, NGX_IV_MONGO_STATE },
     { "sweep of dead requests", ngx_iv_mongo_sweep_requests,
-      NGX_IV_MONGO_REQUESTS }
+      NGX_IV_MONGO_REQUESTS },
+    { "mark of a missing object", ngx_iv_mongo_report_mark,
+      NGX_IV_MONGO_IMAGES },
+    { "clearing of a mark", ngx_iv_mongo_report_mark, NGX_IV_MONGO_IMAGES }
 };
 
 

@@ -29,6 +29,8 @@ typedef enum {
     NGX_IV_MONGO_SWEEP_STAGING,
     NGX_IV_MONGO_PING,
     NGX_IV_MONGO_SWEEP_LOOK,
+    NGX_IV_MONGO_REPORT_KEYS,
+    NGX_IV_MONGO_REPORT_DOCUMENTS,
 
     /* from here on: writes */
     NGX_IV_MONGO_INSERT,
@@ -63,6 +65,8 @@ typedef enum {
     NGX_IV_MONGO_AUDIT,
     NGX_IV_MONGO_SWEEP_END,
     NGX_IV_MONGO_SWEEP_REQUESTS,
+    NGX_IV_MONGO_REPORT_MARK,
+    NGX_IV_MONGO_REPORT_CLEAR,
 
     NGX_IV_MONGO_LAST
 } ngx_iv_mongo_kind_e;

@@ -9,7 +9,7 @@
  * ngx_iv_direct.c        tickets for direct uploads
  * ngx_iv_request_record.c  … on repeated requests
  * ngx_iv_lease.c         the sweep's lease, what it tells; _sweep_look.c: what
- *                        it is about to do
+ *                        it is about to do; _report.c: … and its report
  * ngx_iv_list.c, ngx_iv_change.c, ngx_iv_admin.c, ngx_iv_audit_write.c
  *                        … of ngx_iv_metadata_lists.h
  */
@@ -113,6 +113,9 @@ void ngx_iv_mongo_audit(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_sweep_look(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_sweep_end(ngx_iv_mongo_ctx_t *ctx);
 void ngx_iv_mongo_sweep_requests(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_report_keys(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_report_documents(ngx_iv_mongo_ctx_t *ctx);
+void ngx_iv_mongo_report_mark(ngx_iv_mongo_ctx_t *ctx);
 ngx_uint_t ngx_iv_mongo_audit_indexes(ngx_iv_mongo_ctx_t *ctx);
 
 /* the sum of the owner's ready images.  NGX_OK or NGX_ERROR */

@@ -9,6 +9,9 @@
  * x-amz-metadata-directive */
 #define NGX_IV_S3_HEADERS  13
 
+/* of a list: uploads, encoding-type, max-uploads, prefix, two markers */
+#define NGX_IV_S3_QUERY    6
+
 /* hex of SHA-256 of nothing */
 #define NGX_IV_S3_EMPTY                                                       \
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -27,6 +30,10 @@ static ngx_int_t ngx_iv_s3_request_payload(ngx_pool_t *pool,
     const ngx_iv_s3_request_t *rq, ngx_iv_s3_headers_t *h, ngx_str_t *payload);
 static ngx_uint_t ngx_iv_s3_request_query(const ngx_iv_s3_request_t *rq,
     ngx_iv_pair_t *query, u_char *number);
+static ngx_uint_t ngx_iv_s3_request_page(const ngx_iv_s3_request_t *rq,
+    ngx_iv_pair_t *query, u_char *number);
+static ngx_uint_t ngx_iv_s3_request_arg(ngx_iv_pair_t *query, ngx_uint_t n,
+    const char *name, const ngx_str_t *value);
 static ngx_int_t ngx_iv_s3_request_piece(ngx_pool_t *pool,
     const ngx_iv_s3_request_t *rq, ngx_iv_s3_headers_t *h);
 static ngx_int_t ngx_iv_s3_request_copy(ngx_pool_t *pool,
@@ -72,7 +79,9 @@ static const struct {
     { ngx_string("POST"), "completion of a multipart upload" },
     { ngx_string("DELETE"), "abort of a multipart upload" },
     { ngx_string("GET"), "GET" },
-    { ngx_string("PUT"), "copy" }
+    { ngx_string("PUT"), "copy" },
+    { ngx_string("GET"), "list of objects" },
+    { ngx_string("GET"), "list of multipart uploads" }
 };
 
 
@@ -97,7 +106,7 @@ ngx_iv_s3_request_head(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
     u_char                  number[NGX_INT_T_LEN];
     ngx_str_t               agent, expect;
     ngx_uint_t              n;
-    ngx_iv_pair_t           query[2];
+    ngx_iv_pair_t           query[NGX_IV_S3_QUERY];
     ngx_iv_s3_headers_t     h;
     ngx_iv_sigv4_signed_t   out;
     ngx_iv_sigv4_request_t  sig;
@@ -358,7 +367,7 @@ ngx_iv_s3_request_payload(ngx_pool_t *pool, const ngx_iv_s3_request_t *rq,
         ngx_iv_s3_request_add(h, "Content-Type", &xml, 1);
         break;
 
-    default: /* NGX_IV_S3_HEAD, NGX_IV_S3_DELETE, NGX_IV_S3_ABORT */
+    default: /* HEAD, DELETE, ABORT, LIST, UPLOADS */
         return NGX_OK;
     }
 
@@ -524,9 +533,78 @@ ngx_iv_s3_request_query(const ngx_iv_s3_request_t *rq, ngx_iv_pair_t *query,
         query[n].value = rq->op->upload_id;
         return n + 1;
 
+    case NGX_IV_S3_LIST:
+    case NGX_IV_S3_UPLOADS:
+        return ngx_iv_s3_request_page(rq, query, number);
+
     default:
         return 0;
     }
+}
+
+
+/* keys may have bytes that no XML has: they are asked for percent-encoded */
+
+static ngx_uint_t
+ngx_iv_s3_request_page(const ngx_iv_s3_request_t *rq, ngx_iv_pair_t *query,
+    u_char *number)
+{
+    ngx_str_t                   max;
+    ngx_uint_t                  n;
+    const ngx_iv_storage_op_t  *op;
+
+    static const ngx_str_t      url = ngx_string("url");
+    static const ngx_str_t      two = ngx_string("2");
+    static const ngx_str_t      none = ngx_null_string;
+
+    op = rq->op;
+
+    max.data = number;
+    max.len = ngx_sprintf(number, "%ui", op->limit) - number;
+
+    n = 0;
+
+    if (rq->method == NGX_IV_S3_LIST) {
+        n = ngx_iv_s3_request_arg(query, n, "list-type", &two);
+        n = ngx_iv_s3_request_arg(query, n, "max-keys", &max);
+
+        if (op->after.len) {
+            n = ngx_iv_s3_request_arg(query, n, "start-after", &op->after);
+        }
+
+    } else {
+        n = ngx_iv_s3_request_arg(query, n, "uploads", &none);
+        n = ngx_iv_s3_request_arg(query, n, "max-uploads", &max);
+
+        if (op->after.len) {
+            n = ngx_iv_s3_request_arg(query, n, "key-marker", &op->after);
+        }
+
+        if (op->after_upload.len) {
+            n = ngx_iv_s3_request_arg(query, n, "upload-id-marker",
+                                      &op->after_upload);
+        }
+    }
+
+    n = ngx_iv_s3_request_arg(query, n, "encoding-type", &url);
+
+    if (op->prefix.len) {
+        n = ngx_iv_s3_request_arg(query, n, "prefix", &op->prefix);
+    }
+
+    return n;
+}
+
+
+static ngx_uint_t
+ngx_iv_s3_request_arg(ngx_iv_pair_t *query, ngx_uint_t n, const char *name,
+    const ngx_str_t *value)
+{
+    query[n].name.data = (u_char *) name;
+    query[n].name.len = ngx_strlen(name);
+    query[n].value = *value;
+
+    return n + 1;
 }
 
 

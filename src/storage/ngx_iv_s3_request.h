@@ -18,7 +18,9 @@ typedef enum {
     NGX_IV_S3_COMPLETE,
     NGX_IV_S3_ABORT,
     NGX_IV_S3_GET,                  /* of a piece */
-    NGX_IV_S3_COPY
+    NGX_IV_S3_COPY,
+    NGX_IV_S3_LIST,
+    NGX_IV_S3_UPLOADS
 } ngx_iv_s3_method_e;
 
 

@@ -292,6 +292,22 @@ ngx_iv_storage_copy(ngx_iv_storage_op_t *op)
 }
 
 
+void
+ngx_iv_storage_list(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_start(op, NGX_IV_TIME_STORAGE_GET,
+                         op->storage->list);
+}
+
+
+void
+ngx_iv_storage_uploads(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_storage_start(op, NGX_IV_TIME_STORAGE_GET,
+                         op->storage->uploads);
+}
+
+
 ngx_int_t
 ngx_iv_storage_ticket(ngx_iv_storage_t *st, ngx_pool_t *pool,
     ngx_iv_storage_ticket_t *ticket)

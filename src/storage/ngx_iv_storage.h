@@ -13,6 +13,7 @@
 #include "base/ngx_iv_code.h"
 #include "base/ngx_iv_ref.h"
 #include "base/ngx_iv_thread.h"
+#include "aws/ngx_iv_s3_list.h"
 #include "aws/ngx_iv_sigv4.h"
 #include "formats/ngx_iv_hash.h"
 #include "net/ngx_iv_net.h"
@@ -140,6 +141,16 @@ struct ngx_iv_storage_op_s {
     ngx_str_t       source_key;
     ngx_str_t       if_match;
 
+    /*
+     * list, uploads: a page of at most `limit`, of keys that begin with
+     * `prefix`, behind the key `after` (of uploads: and its `after_upload`, as
+     * the last page's list.next_key and next_upload had them).
+     */
+    ngx_str_t       prefix;
+    ngx_str_t       after;
+    ngx_str_t       after_upload;
+    ngx_uint_t      limit;
+
     /* results */
     ngx_int_t       code;           /* NGX_OK or NGX_IV_STORAGE_*, _NOT_FOUND,
                                        _PRECONDITION_FAILED,
@@ -149,6 +160,7 @@ struct ngx_iv_storage_op_s {
     ngx_uint_t      status;         /* HTTP status, 0: none (or local) */
     ngx_str_t       etag;           /* without quotes; local: empty */
     off_t           found_size;     /* head, get: of the whole object */
+    ngx_iv_s3_list_t  list;         /* list, uploads: in pool */
     unsigned        etag_opaque:1;  /* SSE-KMS or customer key: not an MD5 */
     unsigned        touched:1;      /* the storage may hold something of it */
     unsigned        again:1;        /* rekey: it failed with its body on the
@@ -184,6 +196,8 @@ struct ngx_iv_storage_s {
     void          (*multi_abort)(ngx_iv_storage_op_t *op);
     void          (*get)(ngx_iv_storage_op_t *op);
     void          (*copy)(ngx_iv_storage_op_t *op);
+    void          (*list)(ngx_iv_storage_op_t *op);
+    void          (*uploads)(ngx_iv_storage_op_t *op);
     ngx_int_t     (*ticket)(ngx_iv_storage_t *st, ngx_pool_t *pool,
                             void *ticket);
     void          (*cancel)(ngx_iv_storage_op_t *op);
@@ -239,6 +253,15 @@ void ngx_iv_storage_multi_part(ngx_iv_storage_op_t *op);
 void ngx_iv_storage_multi_complete(ngx_iv_storage_op_t *op);
 /* an upload that is not there counts as NGX_OK */
 void ngx_iv_storage_multi_abort(ngx_iv_storage_op_t *op);
+/*
+ * A page of objects, in the order of their keys.  At most
+ * NGX_IV_STORAGE_LIST of them.
+ */
+#define NGX_IV_STORAGE_LIST  1000
+void ngx_iv_storage_list(ngx_iv_storage_op_t *op);
+/* a page of multipart uploads that are open; of a local folder files that are
+ * being written, without an upload_id */
+void ngx_iv_storage_uploads(ngx_iv_storage_op_t *op);
 /* at any moment, also in a callback, also twice; the op's pool may be destroyed
  * in the handler, but not in source or progress */
 void ngx_iv_storage_cancel(ngx_iv_storage_op_t *op);

@@ -29,6 +29,14 @@ static void ngx_iv_local_put(ngx_iv_storage_op_t *op);
 static void ngx_iv_local_wake(ngx_iv_storage_op_t *op);
 static void ngx_iv_local_head(ngx_iv_storage_op_t *op);
 static void ngx_iv_local_delete(ngx_iv_storage_op_t *op);
+static void ngx_iv_local_list(ngx_iv_storage_op_t *op);
+static void ngx_iv_local_uploads(ngx_iv_storage_op_t *op);
+static void ngx_iv_local_start_list(ngx_iv_storage_op_t *op,
+    ngx_uint_t temps);
+static ngx_int_t ngx_iv_local_copy(ngx_pool_t *pool, ngx_str_t *dst,
+    const ngx_str_t *src);
+static ngx_int_t ngx_iv_local_listed(ngx_iv_storage_op_t *op,
+    const ngx_iv_local_work_t *w);
 static void ngx_iv_local_cancel(ngx_iv_storage_op_t *op);
 static ngx_int_t ngx_iv_local_url(ngx_iv_storage_t *st, ngx_pool_t *pool,
     const void *url, ngx_str_t *out);
@@ -57,6 +65,8 @@ ngx_iv_storage_local_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st)
     st->wake = ngx_iv_local_wake;
     st->head = ngx_iv_local_head;
     st->del = ngx_iv_local_delete;
+    st->list = ngx_iv_local_list;
+    st->uploads = ngx_iv_local_uploads;
     st->cancel = ngx_iv_local_cancel;
     st->url = ngx_iv_local_url;
 
@@ -82,6 +92,106 @@ static void
 ngx_iv_local_delete(ngx_iv_storage_op_t *op)
 {
     ngx_iv_local_start(op, NGX_IV_LOCAL_DELETE);
+}
+
+
+static void
+ngx_iv_local_list(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_local_start_list(op, 0);
+}
+
+
+static void
+ngx_iv_local_uploads(ngx_iv_storage_op_t *op)
+{
+    ngx_iv_local_start_list(op, 1);
+}
+
+
+/* it has no key; "list" stands for one, and is not looked at */
+
+static void
+ngx_iv_local_start_list(ngx_iv_storage_op_t *op, ngx_uint_t temps)
+{
+    ngx_pool_t           *pool;
+    ngx_iv_local_op_t    *lo;
+    ngx_iv_local_work_t  *w;
+
+    ngx_str_set(&op->key, "list");
+
+    ngx_iv_local_start(op, NGX_IV_LOCAL_LIST);
+
+    lo = op->state;
+
+    if (lo == NULL) {
+        return;
+    }
+
+    pool = lo->job->pool;
+    w = lo->job->ctx;
+
+    w->pool = pool;
+    w->limit = op->limit;
+    w->temps = temps;
+
+    if (ngx_iv_local_copy(pool, &w->prefix, &op->prefix) != NGX_OK
+        || ngx_iv_local_copy(pool, &w->after, &op->after) != NGX_OK)
+    {
+        ngx_iv_local_leave(lo);
+        op->state = NULL;
+
+        ngx_iv_storage_post(op, NGX_IV_INTERNAL);
+    }
+}
+
+
+static ngx_int_t
+ngx_iv_local_copy(ngx_pool_t *pool, ngx_str_t *dst, const ngx_str_t *src)
+{
+    if (src->len == 0) {
+        return NGX_OK;
+    }
+
+    dst->data = ngx_pstrdup(pool, (ngx_str_t *) src);
+    if (dst->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    dst->len = src->len;
+
+    return NGX_OK;
+}
+
+
+/* out of the job's pool */
+
+static ngx_int_t
+ngx_iv_local_listed(ngx_iv_storage_op_t *op, const ngx_iv_local_work_t *w)
+{
+    ngx_uint_t  i;
+
+    op->list = w->list;
+
+    op->list.items = ngx_palloc(op->pool, (w->list.nitems + 1)
+                                          * sizeof(ngx_iv_s3_listed_t));
+    if (op->list.items == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < w->list.nitems; i++) {
+        op->list.items[i] = w->list.items[i];
+
+        if (ngx_iv_local_copy(op->pool, &op->list.items[i].key,
+                              &w->list.items[i].key)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_iv_local_copy(op->pool, &op->list.next_key,
+                             &w->list.next_key);
 }
 
 
@@ -493,6 +603,11 @@ ngx_iv_local_done(ngx_iv_job_t *job)
 
     if (w->task == NGX_IV_LOCAL_HEAD) {
         op->found_size = w->found;
+    }
+
+    if (w->task == NGX_IV_LOCAL_LIST && ngx_iv_local_listed(op, w) != NGX_OK) {
+        ngx_iv_local_end(lo, NGX_IV_INTERNAL);
+        return;
     }
 
     ngx_iv_local_end(lo, NGX_OK);

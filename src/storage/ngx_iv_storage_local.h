@@ -1,6 +1,6 @@
 /*
- * A storage that is a local folder, what its two files share: _local.c has the
- * operations, _local_work.c what threads do for them.
+ * A storage that is a local folder, what its files share: _local.c has the
+ * operations, _local_work.c and _local_list.c what threads do for them.
  */
 
 #ifndef NGX_IV_STORAGE_LOCAL_H
@@ -13,7 +13,8 @@ typedef enum {
     NGX_IV_LOCAL_WRITE = 0,
     NGX_IV_LOCAL_ABORT,             /* of a put: nothing of it stays */
     NGX_IV_LOCAL_HEAD,
-    NGX_IV_LOCAL_DELETE
+    NGX_IV_LOCAL_DELETE,
+    NGX_IV_LOCAL_LIST
 } ngx_iv_local_task_e;
 
 
@@ -34,6 +35,14 @@ typedef struct {
     off_t           offset;
     off_t           size;
 
+    /* a list; strings and items in the job's pool */
+    ngx_pool_t     *pool;
+    ngx_str_t       prefix;
+    ngx_str_t       after;          /* the path of a file */
+    ngx_uint_t      limit;
+    ngx_uint_t      temps;          /* 1: the files being written, 0: others */
+    ngx_iv_s3_list_t  list;         /* result; next_key: its last file */
+
     /* results */
     ngx_err_t       err;
     const char     *failed;         /* the call that failed */
@@ -50,6 +59,7 @@ typedef struct {
 
 /* a job's run(): ctx is an ngx_iv_local_work_t */
 void ngx_iv_local_run(void *ctx, ngx_log_t *log);
+void ngx_iv_local_run_list(ngx_iv_local_work_t *w);
 
 
 #endif

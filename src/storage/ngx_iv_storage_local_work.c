@@ -63,6 +63,10 @@ ngx_iv_local_run(void *ctx, ngx_log_t *log)
     case NGX_IV_LOCAL_DELETE:
         (void) ngx_iv_local_run_remove(w);
         break;
+
+    case NGX_IV_LOCAL_LIST:
+        ngx_iv_local_run_list(w);
+        break;
     }
 }
 

@@ -16,6 +16,9 @@
  * the longest backoff */
 #define NGX_IV_S3_AFTER  10000
 
+/* of a list: an item's key, percent-encoded, and what is said of it */
+#define NGX_IV_S3_ITEM  (3 * NGX_IV_S3_KEY_MAX + 1024)
+
 
 static void ngx_iv_s3_put(ngx_iv_storage_op_t *op);
 static void ngx_iv_s3_head(ngx_iv_storage_op_t *op);
@@ -99,6 +102,8 @@ ngx_iv_storage_s3_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st)
     st->multi_abort = ngx_iv_s3_multi_abort;
     st->get = ngx_iv_s3_get;
     st->copy = ngx_iv_s3_copy;
+    st->list = ngx_iv_s3_list;
+    st->uploads = ngx_iv_s3_uploads;
     st->ticket = ngx_iv_s3_ticket;
     st->cancel = ngx_iv_s3_cancel;
     st->url = ngx_iv_s3_url;
@@ -317,6 +322,10 @@ ngx_iv_s3_try(ngx_iv_s3_op_t *s)
         call->into = op->buf;
     }
 
+    if (s->method == NGX_IV_S3_LIST || s->method == NGX_IV_S3_UPLOADS) {
+        call->max_body += op->limit * NGX_IV_S3_ITEM;
+    }
+
     call->header = ngx_iv_s3_header;
     call->handler = ngx_iv_s3_done;
     call->data = t;
@@ -504,7 +513,8 @@ ngx_iv_s3_done(ngx_iv_call_t *call)
     s->op->sent = call->sent;
 
     if (s->method != NGX_IV_S3_HEAD && s->method != NGX_IV_S3_DELETE
-        && s->method != NGX_IV_S3_GET
+        && s->method != NGX_IV_S3_GET && s->method != NGX_IV_S3_LIST
+        && s->method != NGX_IV_S3_UPLOADS
         && (call->sent
             || (call->length == 0 && call->result != NGX_IV_CALL_CONNECT
                 && call->result != NGX_IV_CALL_TLS)))

@@ -2,7 +2,7 @@
  * A storage that is an S3 bucket, what its files share: _s3.c begins and
  * repeats tries, _s3_answer.c judges how they ended, _s3_clock.c learns the
  * storage's time, _s3_multi.c knows what is special about multipart uploads,
- * _s3_direct.c about direct ones.
+ * _s3_direct.c about direct ones, _s3_list.c about lists.
  */
 
 #ifndef NGX_IV_STORAGE_S3_H
@@ -11,6 +11,7 @@
 #include "storage/ngx_iv_storage.h"
 #include "storage/ngx_iv_s3_request.h"
 #include "aws/ngx_iv_s3_error.h"
+#include "aws/ngx_iv_s3_list.h"
 
 
 /* a storage's, of one worker */
@@ -153,6 +154,14 @@ ngx_int_t ngx_iv_s3_ticket(ngx_iv_storage_t *st, ngx_pool_t *pool,
 /* as ngx_iv_s3_created() */
 ngx_int_t ngx_iv_s3_got(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
 ngx_int_t ngx_iv_s3_copied(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
+
+/* _s3_list.c */
+
+void ngx_iv_s3_list(ngx_iv_storage_op_t *op);
+void ngx_iv_s3_uploads(ngx_iv_storage_op_t *op);
+
+/* as ngx_iv_s3_created() */
+ngx_int_t ngx_iv_s3_listed(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
 
 
 #endif

@@ -489,6 +489,10 @@ ngx_iv_s3_success(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
     case NGX_IV_S3_COPY:
         return ngx_iv_s3_copied(s, f);
 
+    case NGX_IV_S3_LIST:
+    case NGX_IV_S3_UPLOADS:
+        return ngx_iv_s3_listed(s, f);
+
     default: /* NGX_IV_S3_DELETE, NGX_IV_S3_ABORT */
         return NGX_OK;
     }

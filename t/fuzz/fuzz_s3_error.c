@@ -2,7 +2,7 @@
  * Any bytes as S3's error document: what comes out is short, printable, and
  * has a verdict.
  *
- * sources: src/aws/ngx_iv_s3_error.c
+ * sources: src/aws/ngx_iv_s3_error.c src/aws/ngx_iv_s3_xml.c
  */
 
 #include <ngx_config.h>

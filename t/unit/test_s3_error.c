@@ -1,5 +1,5 @@
 /*
- * sources: src/aws/ngx_iv_s3_error.c
+ * sources: src/aws/ngx_iv_s3_error.c src/aws/ngx_iv_s3_xml.c
  */
 
 #include "iv_test.h"
