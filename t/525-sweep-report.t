@@ -30,8 +30,8 @@ my $n = ImageVault::Nginx->new(
             . 'image_vault_key r/$image_vault_filename;' . "\n",
     server => 'location /api { image_vault_api s3; image_vault_audit on; } '
             . 'location /disk { image_vault_api disk; } '
-            . 'location /files { image_vault_files disk; alias '
-            . "$root; }",
+            . 'location /files/ { image_vault_files disk; alias '
+            . "$root/; }",
 )->start;
 
 sub report {
@@ -114,8 +114,7 @@ subtest 'objects without documents' => sub {
     is($j->{storage}, 's3', 'of what');
     is($j->{checked}, 10, 'of how many');
     is($j->{next}, undef, 'one page');
-    is_deeply([map { s/\xc3\xa4/\x{e4}/r } @stray],
-              keys_of(@{ $j->{objects} }), 'strays only');
+    is_deeply(keys_of(@{ $j->{objects} }), \@stray, 'strays only');
     is($j->{objects}[0]{size}, 1, 'size');
     like($j->{objects}[0]{lastModified}, qr/^\d{4}-\S+Z$/, 'since when');
 
@@ -224,7 +223,6 @@ subtest 'images whose object is gone' => sub {
 
     # it comes back
     put('r/gone');
-    my $back = 0;
     my $j = ok_report('missing&prefix=r/');
     is($j->{restored}, 1, 'restored');
     is(@{ $j->{images} }, 0, 'none is missing');
@@ -288,7 +286,7 @@ subtest 'a local folder' => sub {
     is($pages, 6, 'pages');
 
     $j = ok_report('uploads&storage=disk');
-    is_deeply(keys_of(@{ $j->{uploads} }), ['l/a/b2', 'l/tmp-not'],
+    is_deeply(keys_of(@{ $j->{uploads} }), ['l/tmp-not', 'l/a/b2'],
               'files that are being written') or diag explain $j;
     is($j->{uploads}[0]{uploadId}, undef, 'without an id');
     ok(!$j->{uploads}[0]{documented}, 'nobody knows of it');

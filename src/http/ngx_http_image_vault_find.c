@@ -267,8 +267,8 @@ ngx_http_image_vault_find_settle(ngx_http_image_vault_find_t *find,
 
 
 /* NGX_DECLINED: there was a change meanwhile, and the store is to be asked
- * again; what is on its way changes soon and is not kept, nor is what has lost its
- * object: an entry knows of no mark */
+ * again; what is on its way changes soon and is not kept, nor is what has lost
+ * its object: an entry knows of no mark */
 
 static ngx_int_t
 ngx_http_image_vault_find_keep(ngx_http_image_vault_find_t *find,

@@ -9,9 +9,6 @@
  * x-amz-metadata-directive */
 #define NGX_IV_S3_HEADERS  13
 
-/* of a list: uploads, encoding-type, max-uploads, prefix, two markers */
-#define NGX_IV_S3_QUERY    6
-
 /* hex of SHA-256 of nothing */
 #define NGX_IV_S3_EMPTY                                                       \
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -30,10 +27,6 @@ static ngx_int_t ngx_iv_s3_request_payload(ngx_pool_t *pool,
     const ngx_iv_s3_request_t *rq, ngx_iv_s3_headers_t *h, ngx_str_t *payload);
 static ngx_uint_t ngx_iv_s3_request_query(const ngx_iv_s3_request_t *rq,
     ngx_iv_pair_t *query, u_char *number);
-static ngx_uint_t ngx_iv_s3_request_page(const ngx_iv_s3_request_t *rq,
-    ngx_iv_pair_t *query, u_char *number);
-static ngx_uint_t ngx_iv_s3_request_arg(ngx_iv_pair_t *query, ngx_uint_t n,
-    const char *name, const ngx_str_t *value);
 static ngx_int_t ngx_iv_s3_request_piece(ngx_pool_t *pool,
     const ngx_iv_s3_request_t *rq, ngx_iv_s3_headers_t *h);
 static ngx_int_t ngx_iv_s3_request_copy(ngx_pool_t *pool,
@@ -543,71 +536,6 @@ ngx_iv_s3_request_query(const ngx_iv_s3_request_t *rq, ngx_iv_pair_t *query,
 }
 
 
-/* keys may have bytes that no XML has: they are asked for percent-encoded */
-
-static ngx_uint_t
-ngx_iv_s3_request_page(const ngx_iv_s3_request_t *rq, ngx_iv_pair_t *query,
-    u_char *number)
-{
-    ngx_str_t                   max;
-    ngx_uint_t                  n;
-    const ngx_iv_storage_op_t  *op;
-
-    static const ngx_str_t      url = ngx_string("url");
-    static const ngx_str_t      two = ngx_string("2");
-    static const ngx_str_t      none = ngx_null_string;
-
-    op = rq->op;
-
-    max.data = number;
-    max.len = ngx_sprintf(number, "%ui", op->limit) - number;
-
-    n = 0;
-
-    if (rq->method == NGX_IV_S3_LIST) {
-        n = ngx_iv_s3_request_arg(query, n, "list-type", &two);
-        n = ngx_iv_s3_request_arg(query, n, "max-keys", &max);
-
-        if (op->after.len) {
-            n = ngx_iv_s3_request_arg(query, n, "start-after", &op->after);
-        }
-
-    } else {
-        n = ngx_iv_s3_request_arg(query, n, "uploads", &none);
-        n = ngx_iv_s3_request_arg(query, n, "max-uploads", &max);
-
-        if (op->after.len) {
-            n = ngx_iv_s3_request_arg(query, n, "key-marker", &op->after);
-        }
-
-        if (op->after_upload.len) {
-            n = ngx_iv_s3_request_arg(query, n, "upload-id-marker",
-                                      &op->after_upload);
-        }
-    }
-
-    n = ngx_iv_s3_request_arg(query, n, "encoding-type", &url);
-
-    if (op->prefix.len) {
-        n = ngx_iv_s3_request_arg(query, n, "prefix", &op->prefix);
-    }
-
-    return n;
-}
-
-
-static ngx_uint_t
-ngx_iv_s3_request_arg(ngx_iv_pair_t *query, ngx_uint_t n, const char *name,
-    const ngx_str_t *value)
-{
-    query[n].name.data = (u_char *) name;
-    query[n].name.len = ngx_strlen(name);
-    query[n].value = *value;
-
-    return n + 1;
-}
-
-
 static ngx_int_t
 ngx_iv_s3_request_length(ngx_pool_t *pool, off_t size, ngx_iv_s3_headers_t *h)
 {
@@ -717,7 +645,10 @@ ngx_iv_s3_request_path(ngx_pool_t *pool, const ngx_iv_storage_conf_t *conf,
     }
 
     *p++ = '/';
-    p = ngx_cpymem(p, key->data, key->len);
+
+    if (key->len) {
+        p = ngx_cpymem(p, key->data, key->len);
+    }
 
     path->len = p - path->data;
 

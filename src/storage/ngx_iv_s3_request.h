@@ -47,6 +47,14 @@ const char *ngx_iv_s3_action(ngx_iv_s3_method_e method);
 ngx_int_t ngx_iv_s3_request_head(ngx_pool_t *pool,
     const ngx_iv_s3_request_t *rq, ngx_str_t *head);
 
+/* of a list: uploads, encoding-type, max-uploads, prefix, two markers */
+#define NGX_IV_S3_QUERY  6
+
+/* the arguments of a list: how many.  number: as ngx_iv_s3_request_head() has
+ * it, NGX_INT_T_LEN bytes that live as long as the query */
+ngx_uint_t ngx_iv_s3_request_page(const ngx_iv_s3_request_t *rq,
+    ngx_iv_pair_t *query, u_char *number);
+
 /* see ngx_iv_storage_ticket() */
 ngx_int_t ngx_iv_s3_request_ticket(ngx_pool_t *pool,
     const ngx_iv_storage_conf_t *conf, ngx_iv_sigv4_cache_t *cache,

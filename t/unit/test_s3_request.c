@@ -2,7 +2,9 @@
  * The heads of requests and the URLs that a bucket gets; that their signatures
  * are right is test_sigv4.c's concern.
  *
- * sources: src/storage/ngx_iv_s3_request.c src/aws/ngx_iv_sigv4.c
+ * sources: src/storage/ngx_iv_s3_request.c
+ * sources: src/storage/ngx_iv_s3_request_page.c
+ * sources: src/aws/ngx_iv_sigv4.c
  * sources: src/aws/ngx_iv_sigv4_key.c src/aws/ngx_iv_sigv4_link.c
  * sources: src/formats/ngx_iv_sha256.c
  * sources: src/base/ngx_iv_str.c src/formats/ngx_iv_date.c
@@ -157,6 +159,38 @@ test_delete(void)
     OK(!has(&head, "Content-"));
     OK(!has(&head, "acl"));
     OK(has(&head, "SignedHeaders=host;x-amz-content-sha256;x-amz-date,"));
+
+    ngx_destroy_pool(pool);
+}
+
+
+static void
+test_list(void)
+{
+    ngx_str_t  head;
+
+    start(NGX_IV_S3_LIST);
+    ngx_str_null(&op.key);
+    op.limit = 5;
+
+    EQ_INT(ngx_iv_s3_request_head(pool, &rq, &head), NGX_OK);
+    OK(begins(&head, "GET /pics/?encoding-type=url&list-type=2&max-keys=5 "
+                     "HTTP/1.1\r\n"));
+
+    ngx_str_set(&op.prefix, "a b/");
+    ngx_str_set(&op.after, "a b/+");
+
+    EQ_INT(ngx_iv_s3_request_head(pool, &rq, &head), NGX_OK);
+    OK(begins(&head, "GET /pics/?encoding-type=url&list-type=2&max-keys=5&"
+                     "prefix=a%20b%2F&start-after=a%20b%2F%2B HTTP/1.1\r\n"));
+
+    rq.method = NGX_IV_S3_UPLOADS;
+    ngx_str_set(&op.after_upload, "u&1");
+
+    EQ_INT(ngx_iv_s3_request_head(pool, &rq, &head), NGX_OK);
+    OK(begins(&head, "GET /pics/?encoding-type=url&key-marker=a%20b%2F%2B&"
+                     "max-uploads=5&prefix=a%20b%2F&upload-id-marker=u%261&"
+                     "uploads= HTTP/1.1\r\n"));
 
     ngx_destroy_pool(pool);
 }
@@ -379,6 +413,7 @@ main(void)
     RUN(test_put);
     RUN(test_payload);
     RUN(test_delete);
+    RUN(test_list);
     RUN(test_multi);
     RUN(test_piece);
     RUN(test_copy);

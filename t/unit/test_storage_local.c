@@ -3,6 +3,7 @@
  *
  * sources: src/storage/ngx_iv_storage.c src/storage/ngx_iv_storage_local.c
  * sources: src/storage/ngx_iv_storage_local_work.c
+ * sources: src/storage/ngx_iv_storage_local_list.c
  * sources: src/storage/ngx_iv_local_link.c src/base/ngx_iv_str.c
  * sources: src/formats/ngx_iv_hash.c src/formats/ngx_iv_name.c
  * sources: src/formats/ngx_iv_hash_pair.c
