@@ -201,7 +201,7 @@ my %must = (
         'GET /admin/stats 200', 'GET /admin/images 200',
         'GET /admin/users 200', 'GET /admin/users/{userId} 404',
         'PATCH /admin/users/{userId} 200',
-        'GET /admin/sweep 200', 'GET /admin/sweep 400', 'POST /admin/sweep 202',
+        'GET /admin/sweep 200', 'GET /admin/sweep 400', 'POST /admin/sweep 409',
         'POST /admin/images/{id}/moderate 200',
         'POST /admin/images/{id}/moderate 404',
     ],

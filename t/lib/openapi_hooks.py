@@ -34,7 +34,8 @@ ID = re.compile(r"^[0-9A-Fa-f]{24}$")
 # why a request that fits its schema may be refused all the same: what no schema
 # can say
 BEYOND = re.compile(
-    r"cursor and page exclude each other|cursor is no.* of this list"
+    r"cursor and page exclude each other|cursor is no.* of this (list|report)"
+    r"|storage must be the name of|age must be a time|prefix must be the beginning"
     r"|must have at least one value|must be up to 1024 bytes"
     r"|must be a text of 1 to 500 bytes|larger than allowed")
 
