@@ -207,38 +207,45 @@ ngx_iv_uri_encode(u_char *dst, const ngx_str_t *src, ngx_uint_t keep_slash)
 
     static const u_char  hex[] = "0123456789ABCDEF";
 
-    /* letters, digits, "-", ".", "_", "~" */
+    /* letters, digits, "-", ".", "_", "~"; then the slash as well */
 
-    static const uint32_t  plain[8] = {
-        0x00000000, 0x03ff6000, 0x87fffffe, 0x47fffffe, 0, 0, 0, 0
+    static const uint32_t  plain[2][8] = {
+        { 0, 0x03ff6000, 0x87fffffe, 0x47fffffe, 0, 0, 0, 0 },
+        { 0, 0x03ffe000, 0x87fffffe, 0x47fffffe, 0, 0, 0, 0 }
     };
 
-    n = 0;
+    const uint32_t      *stays = plain[keep_slash ? 1 : 0];
+
+    if (dst == NULL) {
+        n = src->len;
+
+        for (i = 0; i < src->len; i++) {
+            c = src->data[i];
+
+            if (!(stays[c >> 5] & (1u << (c & 0x1f)))) {
+                n += 2;
+            }
+        }
+
+        return n;
+    }
+
     p = dst;
 
     for (i = 0; i < src->len; i++) {
         c = src->data[i];
 
-        if ((plain[c >> 5] & (1u << (c & 0x1f))) || (c == '/' && keep_slash)) {
-            n++;
-
-            if (p) {
-                *p++ = c;
-            }
-
+        if (stays[c >> 5] & (1u << (c & 0x1f))) {
+            *p++ = c;
             continue;
         }
 
-        n += 3;
-
-        if (p) {
-            *p++ = '%';
-            *p++ = hex[c >> 4];
-            *p++ = hex[c & 0x0f];
-        }
+        *p++ = '%';
+        *p++ = hex[c >> 4];
+        *p++ = hex[c & 0x0f];
     }
 
-    return n;
+    return p - dst;
 }
 
 

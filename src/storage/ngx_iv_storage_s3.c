@@ -168,6 +168,8 @@ ngx_iv_s3_url(ngx_iv_storage_t *st, ngx_pool_t *pool, const void *url,
     ngx_str_t *out)
 {
     time_t                 skew;
+    uint32_t               hash;
+    ngx_int_t              rc;
     ngx_iv_s3_t           *s3;
     ngx_iv_storage_url_t   su;
 
@@ -181,7 +183,19 @@ ngx_iv_s3_url(ngx_iv_storage_t *st, ngx_pool_t *pool, const void *url,
     su.signing += skew;
     su.expires += skew;
 
-    return ngx_iv_s3_request_url(pool, st->conf, &s3->cache, &su, out);
+    rc = ngx_iv_s3_urls_get(&s3->urls, pool, &su, &hash, out);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    rc = ngx_iv_s3_request_url(pool, st->conf, &s3->cache, &su, out);
+
+    if (rc == NGX_OK) {
+        ngx_iv_s3_urls_keep(&s3->urls, pool->log, &su, hash, out);
+    }
+
+    return rc;
 }
 
 
@@ -193,6 +207,7 @@ ngx_iv_s3_cleanup(void *data)
     s3 = data;
 
     ngx_iv_sigv4_cache_wipe(&s3->cache);
+    ngx_iv_s3_urls_free(&s3->urls);
 }
 
 

@@ -10,6 +10,7 @@
 
 #include "storage/ngx_iv_storage.h"
 #include "storage/ngx_iv_s3_request.h"
+#include "storage/ngx_iv_s3_urls.h"
 #include "aws/ngx_iv_s3_error.h"
 #include "aws/ngx_iv_s3_list.h"
 
@@ -18,6 +19,7 @@
 typedef struct {
     ngx_iv_endpoint_t     *endpoint;
     ngx_iv_sigv4_cache_t   cache;
+    ngx_iv_s3_urls_t       urls;
     ngx_uint_t             unheard;     /* PUTs in a row without a 100 */
     unsigned               expect:1;
     unsigned               undated:1;   /* Date is not the storage's clock */

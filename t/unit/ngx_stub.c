@@ -969,3 +969,20 @@ ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
     fprintf(stderr, "log %d: %.*s (%d)\n", (int) level, (int) (p - line), line,
             (int) err);
 }
+
+
+/* any hash will do (this one is FNV-1a) */
+
+uint32_t
+ngx_murmur_hash2(u_char *data, size_t len)
+{
+    uint32_t  h;
+
+    h = 0x811c9dc5;
+
+    while (len--) {
+        h = (h ^ *data++) * 0x01000193;
+    }
+
+    return h;
+}
