@@ -1,5 +1,6 @@
 #include "shm/ngx_iv_zone.h"
 #include "shm/ngx_iv_zone_meter.h"
+#include "shm/ngx_iv_zone_watch.h"
 
 
 #define NGX_IV_ZONE_MAGIC     0x6976617a
@@ -17,6 +18,7 @@ typedef struct {
     void             *cache;        /* what ngx_iv_cache_init() laid out */
     ngx_iv_breakers_t breakers;
     ngx_iv_zone_meter_t  meter;
+    ngx_iv_zone_watch_t  watch;
 } ngx_iv_zone_shared_t;
 
 
@@ -27,6 +29,7 @@ struct ngx_iv_zone_s {
     ngx_iv_zone_slot_t    *slot;    /* this worker's, or NULL */
     ngx_uint_t             stripe;  /* of the counters that it writes */
     ngx_iv_zone_slot_t     none;    /* for want of a slot */
+    ngx_uint_t             mark;    /* of this reading of the configuration */
 };
 
 
@@ -70,6 +73,11 @@ ngx_iv_zone_create(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
     if (zone == NULL) {
         return NULL;
     }
+
+    /* workers inherit it, a reload makes another */
+
+    zone->mark = ((ngx_uint_t) ngx_time() << 8) ^ (ngx_uint_t) ngx_random();
+    zone->mark |= 1;
 
     shm_zone->init = ngx_iv_zone_init;
     shm_zone->data = zone;
@@ -376,6 +384,20 @@ ngx_uint_t
 ngx_iv_zone_gauge_sum(ngx_iv_zone_t *zone, ngx_iv_gauge_e what)
 {
     return ngx_iv_zone_meter_sum(&zone->shared->meter, what);
+}
+
+
+ngx_iv_zone_watch_t *
+ngx_iv_zone_watch(ngx_iv_zone_t *zone)
+{
+    return &zone->shared->watch;
+}
+
+
+ngx_uint_t
+ngx_iv_zone_mark(ngx_iv_zone_t *zone)
+{
+    return zone->mark;
 }
 
 

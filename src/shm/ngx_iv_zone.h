@@ -109,7 +109,8 @@ typedef struct {
 } ngx_iv_zone_times_t;
 
 
-typedef struct ngx_iv_zone_s  ngx_iv_zone_t;
+typedef struct ngx_iv_zone_s        ngx_iv_zone_t;
+typedef struct ngx_iv_zone_watch_s  ngx_iv_zone_watch_t;
 
 
 /* while the configuration is read; tag: the module.  NULL: already said in the
@@ -136,6 +137,11 @@ void ngx_iv_zone_leave(ngx_iv_zone_t *zone);
 ngx_atomic_t *ngx_iv_zone_gauge(ngx_iv_zone_t *zone, ngx_iv_gauge_e what);
 /* the sum of all living workers' */
 ngx_uint_t ngx_iv_zone_gauge_sum(ngx_iv_zone_t *zone, ngx_iv_gauge_e what);
+
+/* who follows the changes of other nodes: ngx_iv_zone_watch.h */
+ngx_iv_zone_watch_t *ngx_iv_zone_watch(ngx_iv_zone_t *zone);
+/* the same for all workers of one reading of the configuration; never 0 */
+ngx_uint_t ngx_iv_zone_mark(ngx_iv_zone_t *zone);
 
 void ngx_iv_zone_memory(ngx_iv_zone_t *zone, size_t *size, size_t *unused);
 /* of the database and of each storage; see ngx_iv_breaker.h */

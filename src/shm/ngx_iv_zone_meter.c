@@ -1,9 +1,6 @@
 #include "shm/ngx_iv_zone_meter.h"
 
 
-static ngx_uint_t ngx_iv_zone_meter_lives(ngx_atomic_uint_t pid);
-
-
 const ngx_msec_t  ngx_iv_zone_bounds[NGX_IV_ZONE_BUCKETS - 1] = {
     5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000
 };
@@ -104,7 +101,7 @@ ngx_iv_zone_meter_sum(ngx_iv_zone_meter_t *m, ngx_iv_gauge_e what)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_iv_zone_meter_lives(ngx_atomic_uint_t pid)
 {
     if (pid == 0) {

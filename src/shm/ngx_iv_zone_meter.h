@@ -50,6 +50,8 @@ void ngx_iv_zone_meter_time(ngx_iv_zone_meter_t *m, ngx_iv_time_e what,
 /* a slot for this process; NULL: all are taken */
 ngx_iv_zone_slot_t *ngx_iv_zone_meter_join(ngx_iv_zone_meter_t *m);
 ngx_uint_t ngx_iv_zone_meter_sum(ngx_iv_zone_meter_t *m, ngx_iv_gauge_e what);
+/* 1: there is such a process; 0 is none */
+ngx_uint_t ngx_iv_zone_meter_lives(ngx_atomic_uint_t pid);
 
 
 #endif
