@@ -291,7 +291,10 @@ ngx_iv_mongo_destroy(ngx_iv_mongo_t *mongo)
     (void) pthread_mutex_unlock(&mongo->lock);
 
     if (calls) {
-        /* nginx could not end a pool of threads whose queue is full */
+        /* nginx could not end a pool of threads whose queue is full, or who
+         * has borrowed it is still at work */
+
+        mongoc_log_set_handler(NULL, NULL);
         return;
     }
 
@@ -312,6 +315,58 @@ ngx_iv_mongo_destroy(ngx_iv_mongo_t *mongo)
 }
 
 
+mongoc_uri_t *
+ngx_iv_mongo_borrow(ngx_iv_mongo_t *mongo, ngx_msec_t await,
+    const char **database, uint64_t *of)
+{
+    int32_t        timeout;
+    const char    *p;
+    mongoc_uri_t  *uri;
+
+    uri = mongoc_uri_copy(mongo->uri);
+    if (uri == NULL) {
+        return NULL;
+    }
+
+    timeout = mongoc_uri_get_option_as_int32(uri, MONGOC_URI_SOCKETTIMEOUTMS,
+                                             0);
+
+    if (timeout > 0
+        && !mongoc_uri_set_option_as_int32(uri, MONGOC_URI_SOCKETTIMEOUTMS,
+                                           timeout + (int32_t) await))
+    {
+        mongoc_uri_destroy(uri);
+        return NULL;
+    }
+
+    *database = mongo->database;
+    *of = 0xcbf29ce484222325ULL;
+
+    for (p = mongoc_uri_get_string(mongo->uri); *p; p++) {
+        *of = (*of ^ (u_char) *p) * 0x100000001b3ULL;
+    }
+
+    for (p = mongo->database; *p; p++) {
+        *of = (*of ^ (u_char) *p) * 0x100000001b3ULL;
+    }
+
+    (void) pthread_mutex_lock(&mongo->lock);
+    mongo->calls++;
+    (void) pthread_mutex_unlock(&mongo->lock);
+
+    return uri;
+}
+
+
+void
+ngx_iv_mongo_give_back(ngx_iv_mongo_t *mongo)
+{
+    (void) pthread_mutex_lock(&mongo->lock);
+    mongo->calls--;
+    (void) pthread_mutex_unlock(&mongo->lock);
+}
+
+
 static void
 ngx_iv_mongo_log(mongoc_log_level_t level, const char *domain,
     const char *message, void *data)
@@ -329,9 +384,12 @@ ngx_iv_mongo_log(mongoc_log_level_t level, const char *domain,
 
     case MONGOC_LOG_LEVEL_WARNING:
 
-        /* a connection that broke: the call that used it says so as well */
+        /* a connection that broke: the call that used it says so as well; and
+         * a server that is away forgets its sessions by itself */
 
-        to = ngx_strcmp(domain, "stream") == 0 ? NGX_LOG_INFO : NGX_LOG_WARN;
+        to = (ngx_strcmp(domain, "stream") == 0
+              || ngx_strncmp(message, "Couldn't send \"endSessions\"", 26) == 0)
+             ? NGX_LOG_INFO : NGX_LOG_WARN;
         break;
 
     case MONGOC_LOG_LEVEL_MESSAGE:

@@ -10,6 +10,7 @@
  * ngx_iv_request_record.c  … on repeated requests
  * ngx_iv_lease.c         the sweep's lease, what it tells; _sweep_look.c: what
  *                        it is about to do; _report.c: … and its report
+ * ngx_iv_stream.c        the change stream, with a client of its own
  * ngx_iv_list.c, ngx_iv_change.c, ngx_iv_admin.c, ngx_iv_audit_write.c
  *                        … of ngx_iv_metadata_lists.h
  */
@@ -48,6 +49,14 @@ typedef struct {
     ngx_uint_t              audit;
 } ngx_iv_mongo_ctx_t;
 
+
+/* for a client of one's own, whose server may take `await` longer to answer: a
+ * copy of the connection string, the database and what stands for both.  The
+ * store stays, also beyond ngx_iv_mongo_destroy(), until it is given back.
+ * NULL: no memory */
+mongoc_uri_t *ngx_iv_mongo_borrow(ngx_iv_mongo_t *mongo, ngx_msec_t await,
+    const char **database, uint64_t *of);
+void ngx_iv_mongo_give_back(ngx_iv_mongo_t *mongo);
 
 /* each of them says in the call what went wrong; reply: may be NULL */
 void ngx_iv_mongo_failed(ngx_iv_mongo_ctx_t *ctx, const bson_error_t *error,

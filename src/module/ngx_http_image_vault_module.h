@@ -23,6 +23,7 @@
 #include "shm/ngx_iv_flight.h"
 #include "shm/ngx_iv_zone.h"
 #include "metadata/ngx_iv_metadata.h"
+#include "metadata/ngx_iv_watch.h"
 #include "storage/ngx_iv_storage.h"
 #include "sweep/ngx_iv_discard.h"
 #include "sweep/ngx_iv_sweep.h"
@@ -137,6 +138,7 @@ typedef struct {
     ngx_iv_cache_t         *cache;          /* the zone's */
     ngx_iv_cache_found_t   *found;          /* room for an entry of it */
     ngx_iv_flights_t        flights;        /* look-ups under way */
+    ngx_iv_watch_t         *watch;
     ngx_iv_storage_t      **storages;       /* in the order of conf->storages */
     ngx_iv_storage_env_t    env;
     ngx_iv_room_t          *room;           /* bodies of unknown length */

@@ -4,6 +4,7 @@
  */
 
 #include "module/ngx_http_image_vault_conf.h"
+#include "shm/ngx_iv_zone_watch.h"
 
 /* thread jobs that may be queued or running in one worker */
 #define NGX_HTTP_IMAGE_VAULT_MAX_READS   1024
@@ -15,6 +16,8 @@ static ngx_int_t ngx_http_image_vault_init_worker(ngx_cycle_t *cycle,
     ngx_http_image_vault_main_conf_t *mcf);
 static ngx_int_t ngx_http_image_vault_init_cache(ngx_cycle_t *cycle,
     ngx_http_image_vault_worker_t *worker);
+static ngx_int_t ngx_http_image_vault_watch(ngx_cycle_t *cycle,
+    ngx_http_image_vault_main_conf_t *mcf);
 static void ngx_http_image_vault_forget_worker(void *data);
 
 
@@ -122,6 +125,10 @@ ngx_http_image_vault_init_worker(ngx_cycle_t *cycle,
         return NGX_ERROR;
     }
 
+    if (ngx_http_image_vault_watch(cycle, mcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (mcf->sweep.interval == 0 || ngx_test_config) {
         return NGX_OK;
     }
@@ -159,6 +166,29 @@ ngx_http_image_vault_init_cache(ngx_cycle_t *cycle,
 }
 
 
+/*
+ * A single process neither runs exit_process on a reload nor starts its modules
+ * anew: no thread of ours could be ended there in time.
+ */
+
+static ngx_int_t
+ngx_http_image_vault_watch(ngx_cycle_t *cycle,
+    ngx_http_image_vault_main_conf_t *mcf)
+{
+    if (ngx_process == NGX_PROCESS_SINGLE) {
+        ngx_iv_zone_watch_set_off(ngx_iv_zone_watch(mcf->zone),
+                                  ngx_iv_zone_mark(mcf->zone));
+        return NGX_OK;
+    }
+
+    ngx_http_image_vault_worker->watch
+        = ngx_iv_watch_start(cycle, ngx_http_image_vault_worker->metadata,
+                             mcf->zone, mcf->metadata.timeout);
+
+    return ngx_http_image_vault_worker->watch ? NGX_OK : NGX_ERROR;
+}
+
+
 void
 ngx_http_image_vault_exit_process(ngx_cycle_t *cycle)
 {
@@ -166,6 +196,12 @@ ngx_http_image_vault_exit_process(ngx_cycle_t *cycle)
      * in any case nginx has ended its threads, its own modules come first */
 
     if (ngx_http_image_vault_worker && ngx_http_image_vault_worker->metadata) {
+
+        if (ngx_http_image_vault_worker->watch) {
+            ngx_iv_watch_stop(ngx_http_image_vault_worker->watch);
+            ngx_http_image_vault_worker->watch = NULL;
+        }
+
         ngx_iv_metadata_destroy(ngx_http_image_vault_worker->metadata);
         ngx_http_image_vault_worker->metadata = NULL;
 
