@@ -96,6 +96,8 @@ cmp_ok($m{'image_vault_database_request_duration_seconds_count'
 is($m{'image_vault_storage_request_duration_seconds_bucket'
       . '{operation="put",le="+Inf"}'}, 1, 'in the last bucket are all');
 ok((wait_for { scrape(); $m{'image_vault_sweeps_total'} > 0 } 5), 'sweeps');
+ok((wait_for { scrape(); $m{'image_vault_change_stream_up'} } 5),
+   'hears of changes');
 
 # a slow upload is in flight, and is no more when its worker was killed
 my $sock = IO::Socket::INET->new("127.0.0.1:$n->{port}");

@@ -52,6 +52,8 @@ my %fires = (
                       '1x90'] ],
     RetriesRefused => [ ['image_vault_storage_retries_refused_total{storage="s"}',
                          '0+10x90'] ],
+    ChangeStreamDown => [ ['image_vault_change_stream_up{instance="a"}',
+                           '0x90'] ],
     BytesStored => [ ['image_vault_upload_bytes_total', '0+10000000000x90'] ],
     AuditLost => [ ['image_vault_audit_lost_total', '0+1x90'] ],
 );
@@ -70,6 +72,7 @@ sub calm {
     my ($name, $values) = @$s;
     return [ $name, '0+60x90' ] if $name =~ /_bucket/;
     return $s if $name =~ /redirect|created/;
+    return [ $name, '1x90' ] if $name =~ /_up\b/;
     return [ $name, '0x90' ];
 }
 

@@ -4,6 +4,7 @@
  */
 
 #include "module/ngx_http_image_vault_module.h"
+#include "shm/ngx_iv_zone_watch.h"
 
 
 /* more than all lines together take */
@@ -35,6 +36,8 @@ static size_t ngx_http_image_vault_metrics_storages_len(
     ngx_http_image_vault_worker_t *w);
 static u_char *ngx_http_image_vault_metrics_storages(u_char *p, u_char *last,
     ngx_http_image_vault_worker_t *w);
+static u_char *ngx_http_image_vault_metrics_watch(u_char *p, u_char *last,
+    ngx_iv_zone_t *zone);
 static u_char *ngx_http_image_vault_metrics_times(u_char *p, u_char *last,
     ngx_iv_zone_t *zone, const char *name, const char *help,
     const ngx_http_image_vault_label_t *labels);
@@ -242,6 +245,7 @@ ngx_http_image_vault_metrics(ngx_http_request_t *r)
     p = ngx_http_image_vault_metrics_gauges(p, last, zone);
     p = ngx_http_image_vault_metrics_cache(p, last, ngx_iv_zone_cache(zone));
     p = ngx_http_image_vault_metrics_storages(p, last, w);
+    p = ngx_http_image_vault_metrics_watch(p, last, zone);
     p = ngx_http_image_vault_metrics_times(p, last, zone,
                              "database_request_duration_seconds",
                              "How long calls to MongoDB took.",
@@ -468,6 +472,42 @@ ngx_http_image_vault_metrics_storages(u_char *p, u_char *last,
     }
 
     return p;
+}
+
+
+/* there is no gauge where there is no stream to follow: 0 is a fault */
+
+static u_char *
+ngx_http_image_vault_metrics_watch(u_char *p, u_char *last,
+    ngx_iv_zone_t *zone)
+{
+    ngx_iv_zone_watch_t  *watch;
+
+    watch = ngx_iv_zone_watch(zone);
+
+    if (!ngx_iv_zone_watch_is_off(watch, ngx_iv_zone_mark(zone))) {
+        p = ngx_slprintf(p, last,
+                "# HELP image_vault_change_stream_up 1: changes made by other "
+                "nodes are heard of.\n"
+                "# TYPE image_vault_change_stream_up gauge\n"
+                "image_vault_change_stream_up %ui\n",
+                ngx_iv_zone_watch_is_up(watch));
+    }
+
+    return ngx_slprintf(p, last,
+            "# HELP image_vault_change_stream_events_total Changes of images "
+            "heard of.\n"
+            "# TYPE image_vault_change_stream_events_total counter\n"
+            "image_vault_change_stream_events_total %uA\n"
+            "# HELP image_vault_change_stream_losses_total How often the "
+            "stream broke off.\n"
+            "# TYPE image_vault_change_stream_losses_total counter\n"
+            "image_vault_change_stream_losses_total %uA\n"
+            "# HELP image_vault_change_stream_resets_total How often it could "
+            "not go on where it was, so that all entries were dropped.\n"
+            "# TYPE image_vault_change_stream_resets_total counter\n"
+            "image_vault_change_stream_resets_total %uA\n",
+            watch->events, watch->losses, watch->resets);
 }
 
 
