@@ -261,7 +261,9 @@ ngx_iv_s3_list_item(ngx_iv_s3_list_ctx_t *c)
         item->size = -1;
     }
 
-    if (ngx_iv_date_parse_iso(&c->at, &item->at) != NGX_OK) {
+    if (c->at.len == 0
+        || ngx_iv_date_parse_iso(&c->at, &item->at) != NGX_OK)
+    {
         item->at = 0;
     }
 
