@@ -264,7 +264,7 @@ class Verify:
 
 
 def grave(lines):
-    """nginx before 1.27 counts the connections of a worker that was going
+    """nginx before 1.26 counts the connections of a worker that was going
     gracefully when TERM came, as if it had lost them: its own affair."""
     going, ended = set(), set()
     for line in lines:
