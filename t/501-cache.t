@@ -75,6 +75,9 @@ sub metric {
 }
 
 
+# where it begins, all entries are dropped
+ok((wait_for { metric('change_stream_up') } 10), 'hears of changes');
+
 subtest 'miss, hit, expired' => sub {
     my $id = kept_image();
     seen('first', [302, 'MISS'], $id, 'alice');

@@ -12,6 +12,8 @@
  *     src/metadata/ngx_iv_admin.c src/metadata/ngx_iv_stats.c
  *     src/metadata/ngx_iv_audit_write.c
  *     src/metadata/ngx_iv_document.c src/metadata/ngx_iv_document_parse.c
+ *     src/metadata/ngx_iv_lease.c src/metadata/ngx_iv_sweep_look.c
+ *     src/metadata/ngx_iv_report.c
  *     src/base/ngx_iv_str.c
  *
  * libs: `pkg-config --libs mongoc2 2>/dev/null
@@ -19,6 +21,7 @@
  */
 
 #include "iv_test.h"
+#include "metadata/ngx_iv_metadata_sweep.h"
 #include "metadata/ngx_iv_mongo.h"
 
 #include <mongoc/mongoc.h>
@@ -294,9 +297,11 @@ test_stale_and_pages(void)
 static ngx_int_t
 lease(const char *holder, ngx_msec_t ttl, int64_t *fence)
 {
-    ngx_iv_mongo_call_t  call;
+    ngx_iv_mongo_call_t   call;
+    ngx_iv_sweep_state_t  state;
 
     begin(&call, NGX_IV_MONGO_LEASE, 0);
+    call.sweep = &state;
     call.holder.data = (u_char *) holder;
     call.holder.len = strlen(holder);
     call.ttl = ttl;

@@ -13,6 +13,8 @@
  *     src/metadata/ngx_iv_admin.c src/metadata/ngx_iv_stats.c
  *     src/metadata/ngx_iv_audit_write.c src/metadata/ngx_iv_cursor.c
  *     src/metadata/ngx_iv_document.c src/metadata/ngx_iv_document_parse.c
+ *     src/metadata/ngx_iv_lease.c src/metadata/ngx_iv_sweep_look.c
+ *     src/metadata/ngx_iv_report.c
  *     src/formats/ngx_iv_name.c src/formats/ngx_iv_hash.c
  *     src/formats/ngx_iv_hash_pair.c src/base/ngx_iv_str.c
  *
