@@ -100,6 +100,11 @@ ngx_http_image_vault_body_start(ngx_http_request_t *r,
     rc = ngx_http_read_client_request_body(r, ngx_http_image_vault_body_init);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+
+        /* nobody knows where this body ends: no request follows it */
+
+        r->keepalive = 0;
+
         b->ended = 1;
         return rc;
     }
@@ -584,6 +589,8 @@ ngx_http_image_vault_body_broken(ngx_http_request_t *r,
     ngx_connection_t  *c;
 
     c = r->connection;
+
+    r->keepalive = 0;
 
     if (rc == NGX_HTTP_REQUEST_TIME_OUT) {
         c->timedout = 0;
