@@ -9,7 +9,7 @@
  * sources: src/formats/ngx_iv_hash_pair.c
  * sources: src/aws/ngx_iv_sigv4.c src/formats/ngx_iv_date.c
  * sources: src/aws/ngx_iv_sigv4_key.c src/aws/ngx_iv_sigv4_link.c
- * sources: src/formats/ngx_iv_sha256.c
+ * sources: src/formats/ngx_iv_sha256.c src/shm/ngx_iv_breaker.c
  * libs: -lcrypto
  */
 
@@ -44,6 +44,16 @@ ngx_iv_storage_s3_init(ngx_cycle_t *cycle, ngx_iv_storage_t *st)
 {
     return NGX_ERROR;
 }
+
+
+ngx_iv_breakers_t *
+ngx_iv_zone_breakers(ngx_iv_zone_t *zone)
+{
+    static ngx_iv_breakers_t  breakers;
+
+    return &breakers;
+}
+
 
 void
 ngx_iv_zone_time(ngx_iv_zone_t *zone, ngx_iv_time_e what, ngx_msec_t ms)
