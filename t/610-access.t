@@ -94,6 +94,8 @@ my $server = "image_vault_owner alice; access_log logs/seen.log seen;\n"
     location /empty/ { image_vault_access; return 204; }
     location /files/ { image_vault_access; image_vault_owner carol;
         try_files /secret.txt =404; }
+    location /found/ { image_vault_access; try_files /secret.txt =404; }
+    location /asks/ { auth_request /empty/$absent; $to; }
     location /mirror/ { image_vault_access; mirror /copy; $to; }
     location = /copy { internal; $to/copied\$request_uri; }
     location /gif/ { image_vault_access; empty_gif; }
@@ -291,12 +293,17 @@ subtest 'no way around' => sub {
     refused(get("/satisfy/$mine"), 404, 'satisfy any; allow all');
     refused(get("/denied/$mine"), 403, 'deny all before it');
     refused(get("/files/$mine"), 404, 'try_files');
+    refused(get("/found/$absent"), 404, 'try_files, absent');
+    my $found = get("/found/$mine");
+    let_in($found, 'try_files, which changes the URI');
+    is($found->{body}, 'secret', 'the file');
     refused(get("/return/$mine"), 403, 'return');
     refused(get("/return/$absent"), 403, 'return, absent');
     refused(ask_for('HEAD', "/return/$mine"), 403, 'return, HEAD');
     refused(get("/status/$mine"), 403, 'return 202');
     is(get("/away/$mine")->{status}, 302, 'a redirect tells nothing');
     is(get("/empty/$mine")->{status}, 204, 'nor does 204');
+    refused(get('/asks/x'), 403, 'but it does to auth_request');
     let_in(get("/gif/$mine"), 'a content handler');
     refused(get("/gif/$absent"), 404, 'a content handler, absent');
     is(behind(), '', 'nothing came through');

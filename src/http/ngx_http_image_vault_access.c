@@ -25,8 +25,6 @@ static ngx_int_t ngx_http_image_vault_access_answered(ngx_http_request_t *r,
     ngx_int_t rc);
 static ngx_uint_t ngx_http_image_vault_access_as_parent(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
-static ngx_uint_t ngx_http_image_vault_access_here(ngx_http_request_t *r,
-    const ngx_http_image_vault_ctx_t *ctx);
 static ngx_uint_t ngx_http_image_vault_is_clone(ngx_http_request_t *r);
 static ngx_int_t ngx_http_image_vault_access_caching(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
@@ -59,9 +57,7 @@ ngx_http_image_vault_access(ngx_http_request_t *r)
         return NGX_AGAIN;
     }
 
-    if (ctx->access == NGX_HTTP_IMAGE_VAULT_ACCESS_TOLD
-        && ngx_http_image_vault_access_here(r, ctx))
-    {
+    if (ctx->access == NGX_HTTP_IMAGE_VAULT_ACCESS_TOLD && ctx->access_here) {
         code = ctx->access_code;
 
     } else {
@@ -91,8 +87,7 @@ ngx_http_image_vault_access_begin(ngx_http_request_t *r,
     /* what was known in another location, or before the access phase */
 
     ctx->access = NGX_HTTP_IMAGE_VAULT_ACCESS_NONE;
-    ctx->access_conf = r->loc_conf;
-    ctx->access_uri = r->uri;
+    ctx->access_here = 1;
     ctx->owner_known = 0;
     ctx->id_known = 0;
     ctx->document = NULL;
@@ -272,18 +267,6 @@ ngx_http_image_vault_access_as_parent(ngx_http_request_t *r,
 }
 
 
-/* is it this pass through the phases that was decided? */
-
-static ngx_uint_t
-ngx_http_image_vault_access_here(ngx_http_request_t *r,
-    const ngx_http_image_vault_ctx_t *ctx)
-{
-    return ctx->access_conf == r->loc_conf
-           && ctx->access_uri.data == r->uri.data
-           && ctx->access_uri.len == r->uri.len;
-}
-
-
 /* slices and background updates of a cache begin at the content phase of the
  * request that they are made for */
 
@@ -354,7 +337,8 @@ ngx_http_image_vault_access_url(ngx_http_request_t *r,
 
 /*
  * The second lock: what comes from before the precontent phase ("return"), or
- * from where the gate was not passed, does not leave.
+ * from where the gate was not passed, does not leave.  204 tells a client
+ * nothing, but to auth_request it is a yes.
  */
 
 ngx_int_t
@@ -366,7 +350,7 @@ ngx_http_image_vault_access_headers(ngx_http_request_t *r)
 
     status = r->headers_out.status;
 
-    if (status == NGX_HTTP_NO_CONTENT
+    if ((status == NGX_HTTP_NO_CONTENT && r == r->main)
         || (status >= NGX_HTTP_SPECIAL_RESPONSE
             && status != NGX_HTTP_NOT_MODIFIED))
     {
@@ -381,7 +365,7 @@ ngx_http_image_vault_access_headers(ngx_http_request_t *r)
     }
 
     if (ctx == NULL || ctx->access != NGX_HTTP_IMAGE_VAULT_ACCESS_GRANTED
-        || !ngx_http_image_vault_access_here(r, ctx))
+        || !ctx->access_here)
     {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "image_vault: an answer that passed no check "

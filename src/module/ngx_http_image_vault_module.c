@@ -293,6 +293,7 @@ ngx_http_image_vault_find_ctx(ngx_http_request_t *r)
         kept = cln->data;
 
         if (kept->request == r) {
+            kept->ctx.access_here = 0;
             ngx_http_set_ctx(r, &kept->ctx, ngx_http_image_vault_module);
             return &kept->ctx;
         }

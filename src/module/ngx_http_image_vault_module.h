@@ -214,10 +214,10 @@ typedef struct {
     ngx_str_t               link_disposition;
     time_t                  link_expires;
 
-    /* of image_vault_access: where it was asked, and what came of it */
+    /* of image_vault_access: what came of it */
     ngx_http_image_vault_access_e  access;
-    void                  **access_conf;    /* the location's loc_conf */
-    ngx_str_t               access_uri;
+    unsigned                access_here:1;  /* in this pass through the phases:
+                                               0 once r->ctx was cleared */
     ngx_int_t               access_code;
     time_t                  url_until;      /* the same URL is given so long */
 } ngx_http_image_vault_ctx_t;
