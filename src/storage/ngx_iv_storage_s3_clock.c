@@ -33,6 +33,8 @@ ngx_iv_s3_learn_clock(ngx_iv_s3_op_t *s, const ngx_str_t *server_time,
         return NGX_OK;
     }
 
+    date = 0;
+
     dated = (s->try->date.len
              && ngx_iv_date_parse_http(&s->try->date, &date) == NGX_OK);
 
