@@ -711,17 +711,21 @@ subtest 'cross-site: what a page of another origin can send' => sub {
     }
     is(find_image($hers)->{status}, 'ready', 'nothing was done');
 
-    # an expression that backtracks: pcre gives up, the origin is not listed
+    # an expression that backtracks is given up, the origin is not listed
     my $began = Time::HiRes::time();
-    my $r = $kept->ask('GET', '/api/usage', 'X-As: alice',
-                       'Origin: https://' . 'a' x 200 . '!');
-    is($r->{status}, 200, 'reading goes on');
-    unlike($r->{head}, qr/^Access-Control-Allow-Origin/mi, 'unlisted');
-    $r = $kept->ask('POST', '/api/bulk', 'X-As: alice',
-                    'Content-Type: application/json',
-                    'Origin: https://' . 'a' x 200 . '!', \'{}');
+    my $evil_origin = 'Origin: https://' . 'a' x 60 . '.long.examplf';
+    for (1 .. 20) {
+        my $r = $kept->ask('GET', '/api/usage', 'X-As: alice', $evil_origin);
+        is($r->{status}, 200, 'reading goes on');
+        unlike($r->{head}, qr/^Access-Control-Allow-Origin/mi, 'unlisted');
+    }
+    cmp_ok(Time::HiRes::time() - $began, '<', 3, 'twenty, and soon');
+    my $r = $kept->ask('POST', '/api/bulk', 'X-As: alice', $evil_origin,
+                       'Content-Type: application/json', \'{}');
     is($r->{status}, 403, 'changing is refused');
-    cmp_ok(Time::HiRes::time() - $began, '<', 2, 'soon');
+    $r = $kept->ask('GET', '/api/usage', 'X-As: alice',
+                    'Origin: https://ab.long.example');
+    like($r->{head}, qr/^Access-Control-Allow-Origin: /mi, 'a good one is');
 };
 
 

@@ -5,6 +5,11 @@
 #include "module/ngx_http_image_vault_conf.h"
 
 
+/* PCRE's own limit lets an origin hold a worker up for a third of a second */
+
+#define NGX_HTTP_IMAGE_VAULT_ANCHOR  "(*LIMIT_MATCH=100000)\\A(?:"
+
+
 static char *ngx_http_image_vault_cors_add(ngx_conf_t *cf,
     ngx_http_image_vault_cors_t *cors, ngx_str_t *value);
 static char *ngx_http_image_vault_cors_regex(ngx_conf_t *cf,
@@ -154,13 +159,14 @@ ngx_http_image_vault_cors_regex(ngx_conf_t *cf,
     own.data = value->data + 1;
     own.len = value->len - 1;
 
-    whole.len = own.len + sizeof("\\A(?:)\\z") - 1;
+    whole.len = own.len + sizeof(NGX_HTTP_IMAGE_VAULT_ANCHOR ")\\z") - 1;
     whole.data = ngx_pnalloc(cf->pool, whole.len + 1);
     if (whole.data == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    p = ngx_cpymem(whole.data, "\\A(?:", sizeof("\\A(?:") - 1);
+    p = ngx_cpymem(whole.data, NGX_HTTP_IMAGE_VAULT_ANCHOR,
+                   sizeof(NGX_HTTP_IMAGE_VAULT_ANCHOR) - 1);
     p = ngx_cpymem(p, own.data, own.len);
     (void) ngx_cpymem(p, ")\\z", sizeof(")\\z"));
 
