@@ -37,7 +37,9 @@ my $n = ImageVault::Nginx->new(
     location /files/ { image_vault_files disk; alias $store/; }
     location /admin { image_vault_api s3; image_vault_admin \$arg_admin; }
     location /r/ { image_vault_redirect; }
-    location /guarded/ { image_vault_access; alias $store/; }
+    location /guarded/ { image_vault_access; alias $store/;
+        add_header X-Key \$image_vault_key always;
+        add_header X-Type \$image_vault_content_type always; }
     location /inside { internal; image_vault_api s3; image_vault_admin 1; }
     location /canary { return 204; }
 CONF
@@ -795,6 +797,38 @@ subtest 'after withdrawal' => sub {
     is(curl(as('alice'), '-X', 'DELETE', $n->url("/api/$id"))->{status}, 200,
        'deleted');
     ok((wait_for { curl($url)->{status} == 404 } 10), 'a delete ends it');
+};
+
+
+subtest 'documents that a stranger wrote' => sub {
+    my $crlf = "a\r\nX-Evil: yes\r\n\r\n<b>";
+    my %odd = (
+        name => { originalName => $crlf }, key => { r2Key => "x/$crlf.png" },
+        type => { contentType => "text/html\r\nX-Evil: yes" },
+        storage => { storage => $crlf }, filename => { filename => $crlf },
+        reason => { blocked => { at => mongo_now(-1), reason => $crlf } },
+        nul => { r2Key => "a\0b" }, from => { metadata => {
+            uploadedFrom => $crlf, tags => [$crlf, 5, {}] } },
+        dots => { r2Key => '../../etc/passwd', storage => 'disk' },
+        root => { r2Key => '/etc/passwd', storage => 'disk' },
+        sums => { checksums => { md5 => $crlf, sha256 => 5 } },
+        owner => { userId => { '$gt' => '' } }, access => { access => 5 },
+    );
+    for my $what (sort keys %odd) {
+        my $doc = image_doc(public => 1, %{ $odd{$what} });
+        insert_images($doc);
+        my $id = $doc->{_id}{'$oid'};
+        for my $path ("/api/$id", "/api/$id/view", "/api/$id/download", "/r/$id",
+                      "/guarded/$id")
+        {
+            my $r = curl(as('alice'), $n->url($path));
+            is($r->{exit}, 0, "$what: $path: an answer");
+            is($r->{headers}{'x-evil'}, undef, 'no header of it');
+            unlike(($r->{headers}{location} // '') . $r->{body},
+                   $odd{$what}{storage} && $odd{$what}{r2Key} ? qr/passwd/
+                   : qr/root:/, 'no way out');
+        }
+    }
 };
 
 

@@ -99,6 +99,7 @@ static ngx_uint_t ngx_iv_document_digest(const ngx_iv_values_t *f,
 static ngx_int_t ngx_iv_document_identity(ngx_pool_t *pool,
     const ngx_iv_values_t *f, u_char *id, ngx_str_t *key, ngx_str_t *storage,
     const char **field);
+static ngx_uint_t ngx_iv_document_one_line(const ngx_str_t *s);
 static ngx_int_t ngx_iv_document_access(ngx_pool_t *pool,
     const ngx_iv_values_t *f, ngx_iv_document_t *doc, const char **field);
 static ngx_int_t ngx_iv_document_details(ngx_pool_t *pool,
@@ -258,7 +259,7 @@ ngx_iv_document_identity(ngx_pool_t *pool, const ngx_iv_values_t *f,
         return rc;
     }
 
-    if (key->len == 0) {
+    if (key->len == 0 || !ngx_iv_document_one_line(key)) {
         return NGX_DECLINED;
     }
 
@@ -269,13 +270,31 @@ ngx_iv_document_identity(ngx_pool_t *pool, const ngx_iv_values_t *f,
         return rc;
     }
 
-    if (storage->len == 0) {
+    if (storage->len == 0 || !ngx_iv_document_one_line(storage)) {
         return NGX_DECLINED;
     }
 
     *field = NULL;
 
     return NGX_OK;
+}
+
+
+/* logs and variables show it, and operators put those into headers: others may
+ * have written it */
+
+static ngx_uint_t
+ngx_iv_document_one_line(const ngx_str_t *s)
+{
+    size_t  i;
+
+    for (i = 0; i < s->len; i++) {
+        if (s->data[i] < 0x20 || s->data[i] == 0x7f) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -355,6 +374,10 @@ ngx_iv_document_details(ngx_pool_t *pool, const ngx_iv_values_t *f,
            != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    if (!ngx_iv_document_one_line(&doc->content_type)) {
+        ngx_str_null(&doc->content_type);
     }
 
     doc->size = ngx_iv_document_int(f, NGX_IV_FIELD_SIZE, INT64_MAX);

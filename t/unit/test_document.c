@@ -335,6 +335,23 @@ test_refused(void)
            NGX_DECLINED);
     OK(strcmp(field, "r2Key") == 0);
 
+    /* what logs and headers may show has no line break */
+
+    EQ_INT(parse("{\"_id\":{\"$oid\":\"0123456789abcdef01234567\"},"
+                 "\"storage\":\"s\",\"r2Key\":\"a\\r\\nX: y\","
+                 "\"userId\":\"u\"}", &doc, &field), NGX_DECLINED);
+    OK(strcmp(field, "r2Key") == 0);
+
+    EQ_INT(parse("{\"_id\":{\"$oid\":\"0123456789abcdef01234567\"},"
+                 "\"storage\":\"s\\n\",\"r2Key\":\"k\","
+                 "\"userId\":\"u\"}", &doc, &field), NGX_DECLINED);
+    OK(strcmp(field, "storage") == 0);
+
+    EQ_INT(parse("{" HEAD "\"userId\":\"u\","
+                 "\"contentType\":\"image/png\\r\\nX: y\"}", &doc, &field),
+           NGX_OK);
+    EQ_INT(doc.content_type.len, 0);
+
     /* an expiry that cannot be read must not mean "never" */
 
     EQ_INT(parse("{" HEAD "\"userId\":\"u\","
