@@ -74,5 +74,23 @@ subtest 'a backlog' => sub {
     is(wait_images({ userId => 'bob' }, 0, 40), 0, 'all of them go');
 };
 
+subtest 'what cannot be understood does not hold up the others' => sub {
+    my @bad = map { image_doc(expires => mongo_now(-7200),
+                              r2Key => "expiry/bad") } 1 .. 120;
+    $_->{userId} = { '$numberInt' => '7' } for @bad[0 .. 39];
+    $_->{userId} = '' for @bad[40 .. 79];
+    $_->{deletedAt} = 'yesterday' for @bad[80 .. 119];
+    my ($expired, $failed) = map { new_id() } 1, 2;
+    insert_images(@bad,
+        image_doc(id => $expired, expires => mongo_now(-60),
+                  r2Key => 'expiry/behind'),
+        image_doc(id => $failed, status => 'error', r2Key => 'expiry/failed',
+                  deletedAt => mongo_now(-60)));
+    is(wait_images({ _id => { '$oid' => $_ } }, 0, 20), 0, 'gone')
+        for $expired, $failed;
+    is(scalar(find_images({ r2Key => 'expiry/bad' })), 120,
+       'they are left alone');
+};
+
 $n->done;
 done_testing();

@@ -31,6 +31,7 @@ typedef struct {
     ngx_uint_t              cancelled;  /* the sweep has taken the note back */
     bson_oid_t              mark;       /* … that note */
     ngx_uint_t              missed;     /* a mark that matched nothing */
+    ngx_uint_t              invalid;    /* it cannot be understood */
 } ngx_iv_delete_t;
 
 
@@ -131,6 +132,12 @@ ngx_iv_mongo_sweep_expired(ngx_iv_mongo_ctx_t *ctx)
 
         if (rc == NGX_OK) {
             n++;
+
+        } else if (del.invalid) {
+
+            /* told in the log; the others do not wait for it */
+
+            call->code = NGX_OK;
         }
     }
 
@@ -312,6 +319,7 @@ ngx_iv_delete_read(ngx_iv_mongo_ctx_t *ctx, ngx_iv_delete_t *del,
 
     if (rc == NGX_DECLINED) {
         ngx_iv_mongo_invalid(ctx, found, field);
+        del->invalid = 1;
         return NGX_ERROR;
     }
 

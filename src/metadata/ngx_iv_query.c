@@ -124,9 +124,22 @@ ngx_iv_query_sweep(const ngx_iv_mongo_call_t *call)
         return ngx_iv_query_stale(call);
 
     case NGX_IV_MONGO_SWEEP_EXPIRED:
+
+        /* only what a delete takes: the rest would hide what is behind it */
+
         return BCON_NEW("status", "{", "$in", "[",
                             BCON_UTF8("ready"), BCON_UTF8("processing"),
                         "]", "}",
+                        "userId", "{",
+                            "$type", "[",
+                                BCON_UTF8("string"), BCON_UTF8("objectId"),
+                            "]",
+                            "$ne", BCON_UTF8(""),
+                        "}",
+                        "deletedAt", "{", "$in", "[",
+                            BCON_NULL, BCON_BOOL(false),
+                        "]", "}",
+                        "deletion.id", "{", "$exists", BCON_BOOL(false), "}",
                         "r2Key", "{", "$type", BCON_UTF8("string"), "}",
                         "storage", "{", "$type", BCON_UTF8("string"), "}",
                         "access.expiresAt", "{",
