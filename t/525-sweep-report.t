@@ -303,6 +303,18 @@ subtest 'a local folder' => sub {
     my (undef, @images) = walk('missing&storage=disk', 'images');
     ok(!(grep { $_->{id} eq $known } @images), 'what is there is there');
     unlink "$root/l/known.png";
+
+    # what is there is not ours
+    (undef, @images) = walk('missing&storage=disk', 'images');
+    ok((grep { $_->{id} eq $known && !$_->{marked} } @images),
+       'another folder: told of, not marked');
+    ok(ok_report('missing&storage=disk&prefix=l/')->{emptyStorage},
+       'it shows no image');
+    ok(!exists find_image($known)->{error}, 'no mark');
+
+    insert_images(image_doc(r2Key => 'k', storage => 'disk'));
+    $j = ok_report('missing&storage=disk&prefix=l/');
+    ok(!$j->{emptyStorage}, 'it shows one, off the page');
     (undef, @images) = walk('missing&storage=disk', 'images');
     ok((grep { $_->{id} eq $known && $_->{marked} } @images),
        'and then it is not');

@@ -55,7 +55,7 @@ struct ngx_http_image_vault_report_s {
     ngx_uint_t                   restored;
     ngx_int_t                    failed;    /* a code, or NGX_OK */
     unsigned                     more:1;
-    unsigned                     empty:1;   /* there is no object at all */
+    unsigned                     empty:1;   /* it shows no image at all */
 };
 
 

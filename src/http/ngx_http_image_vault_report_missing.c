@@ -33,6 +33,8 @@ static ngx_int_t ngx_http_image_vault_missing_judge(
     ngx_http_image_vault_report_t *rep);
 static ngx_int_t ngx_http_image_vault_missing_listed(
     ngx_http_image_vault_report_t *rep, ngx_iv_storage_op_t *op);
+static ngx_int_t ngx_http_image_vault_missing_known(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_iv_metadata_op_t *op, void *data);
 static ngx_int_t ngx_http_image_vault_missing_marks(
     ngx_http_image_vault_report_t *rep);
 static ngx_int_t ngx_http_image_vault_missing_marked(ngx_http_request_t *r,
@@ -202,13 +204,13 @@ ngx_http_image_vault_missing_headed(ngx_iv_storage_op_t *op)
 /*
  * A HEAD is also 404 if there is no such bucket, or another one, and if a disk
  * is not mounted: before anything is marked, the storage must show that it has
- * objects at all.
+ * an image at all, on this page or among its first objects.
  */
 
 static ngx_int_t
 ngx_http_image_vault_missing_judge(ngx_http_image_vault_report_t *rep)
 {
-    ngx_uint_t            i;
+    ngx_uint_t            i, there, gone;
     ngx_iv_storage_op_t  *op;
 
     if (rep->failed != NGX_OK) {
@@ -216,27 +218,29 @@ ngx_http_image_vault_missing_judge(ngx_http_image_vault_report_t *rep)
     }
 
     rep->begun = 0;
+    there = 0;
+    gone = 0;
 
     for (i = 0; i < rep->nrefs; i++) {
-
-        if (rep->known[i] != NGX_HTTP_IMAGE_VAULT_OBJECT_GONE) {
-            continue;
-        }
-
-        op = ngx_http_image_vault_report_op(rep);
-        if (op == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        rep->next = ngx_http_image_vault_missing_listed;
-        op->limit = 1;
-
-        ngx_iv_storage_list(op);
-
-        return NGX_DONE;
+        there += (rep->known[i] == NGX_HTTP_IMAGE_VAULT_OBJECT_THERE);
+        gone += (rep->known[i] == NGX_HTTP_IMAGE_VAULT_OBJECT_GONE);
     }
 
-    return ngx_http_image_vault_missing_marks(rep);
+    if (there || gone == 0) {
+        return ngx_http_image_vault_missing_marks(rep);
+    }
+
+    op = ngx_http_image_vault_report_op(rep);
+    if (op == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rep->next = ngx_http_image_vault_missing_listed;
+    op->limit = NGX_IV_STORAGE_LIST;
+
+    ngx_iv_storage_list(op);
+
+    return NGX_DONE;
 }
 
 
@@ -244,11 +248,51 @@ static ngx_int_t
 ngx_http_image_vault_missing_listed(ngx_http_image_vault_report_t *rep,
     ngx_iv_storage_op_t *op)
 {
+    ngx_uint_t             i;
+    ngx_iv_metadata_op_t  *ask;
+
     if (op->code != NGX_OK) {
         return ngx_http_image_vault_report_fail(rep, op->code);
     }
 
-    rep->empty = (op->list.nitems == 0);
+    if (op->list.nitems == 0) {
+        rep->empty = 1;
+        return ngx_http_image_vault_missing_marks(rep);
+    }
+
+    rep->keys = ngx_palloc(rep->request->pool,
+                           op->list.nitems * sizeof(ngx_str_t));
+    if (rep->keys == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    for (i = 0; i < op->list.nitems; i++) {
+        rep->keys[i] = op->list.items[i].key;
+    }
+
+    ask = ngx_http_image_vault_ask(rep->request, rep->ctx,
+                                   ngx_http_image_vault_missing_known, rep);
+    if (ask == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_iv_metadata_report_keys(ask, &rep->name, rep->keys, op->list.nitems);
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_image_vault_missing_known(ngx_http_request_t *r,
+    ngx_http_image_vault_ctx_t *ctx, ngx_iv_metadata_op_t *op, void *data)
+{
+    ngx_http_image_vault_report_t *rep = data;
+
+    if (op->code != NGX_OK) {
+        return ngx_http_image_vault_report_fail(rep, op->code);
+    }
+
+    rep->empty = (op->nrefs == 0);
 
     return ngx_http_image_vault_missing_marks(rep);
 }
