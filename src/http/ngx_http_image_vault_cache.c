@@ -19,12 +19,16 @@ ngx_http_image_vault_cached(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx,
     const ngx_http_image_vault_loc_conf_t *lcf)
 {
+    int64_t                         now;
     ngx_http_image_vault_worker_t  *w;
 
     w = ngx_http_image_vault_worker;
+    now = ngx_iv_now();
 
-    switch (ngx_iv_cache_get(w->cache, ctx->id, ngx_iv_now(),
-                             lcf->cache_valid, lcf->cache_negative, w->found))
+    ngx_iv_cache_clock(w->cache, now);
+
+    switch (ngx_iv_cache_get(w->cache, ctx->id, now, lcf->cache_valid,
+                             lcf->cache_negative, w->found))
     {
 
     case NGX_IV_CACHE_HIT:

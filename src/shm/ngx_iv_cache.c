@@ -142,6 +142,7 @@ ngx_iv_cache_attach(ngx_iv_cache_t *cache, void *memory)
     cache->head = memory;
     cache->pid = 0;
     cache->stripe = 0;
+    cache->seen = 0;
     cache->alive = ngx_iv_cache_alive;
 }
 
@@ -158,6 +159,24 @@ static ngx_uint_t
 ngx_iv_cache_alive(uint32_t pid)
 {
     return kill((pid_t) pid, 0) == 0 || ngx_errno != NGX_ESRCH;
+}
+
+
+/* several small steps back count as one */
+
+void
+ngx_iv_cache_clock(ngx_iv_cache_t *cache, int64_t now)
+{
+    if (now < cache->seen) {
+
+        if (now >= cache->seen - NGX_IV_CACHE_SKEW) {
+            return;
+        }
+
+        ngx_iv_cache_drop_all(cache);
+    }
+
+    cache->seen = now;
 }
 
 

@@ -32,7 +32,7 @@
  *   location that asks says how long it may be.  Jitter takes up to an eighth.
  *
  * Times are milliseconds of one clock for all workers (wall clock); a step of
- * it back by more than a second expires what was filled later.
+ * it back by more than a second ends all entries.
  */
 
 #ifndef NGX_IV_CACHE_H
@@ -127,6 +127,7 @@ typedef struct {
     struct ngx_iv_cache_head_s  *head;
     uint32_t        pid;            /* 0: this process does not fill */
     ngx_uint_t      stripe;
+    int64_t         seen;           /* the latest time */
     /* 1 if the process lives; tests give their own */
     ngx_uint_t    (*alive)(uint32_t pid);
 } ngx_iv_cache_t;
@@ -140,6 +141,10 @@ void ngx_iv_cache_attach(ngx_iv_cache_t *cache, void *memory);
 /* in init_process: fills need it.  worker: its number, for the counters */
 void ngx_iv_cache_worker(ngx_iv_cache_t *cache, ngx_pid_t pid,
     ngx_uint_t worker);
+
+/* before a get: entries that were too old would live again if the clock was set
+ * back, so all are dropped then */
+void ngx_iv_cache_clock(ngx_iv_cache_t *cache, int64_t now);
 
 /* valid, negative: longest life for this asker (image_vault_cache_valid) */
 ngx_iv_cache_state_e ngx_iv_cache_get(ngx_iv_cache_t *cache,

@@ -336,6 +336,47 @@ test_life(void)
 
 
 static void
+test_clock(void)
+{
+    ngx_iv_cache_entry_t  e;
+
+    begin(1 << 20);
+    sample(&e);
+
+    ngx_iv_cache_clock(&cache, NOW);
+    EQ_INT(put(1, NOW, &e), NGX_OK);
+
+    ngx_iv_cache_clock(&cache, NOW + 2 * VALID);
+    EQ_INT(get(1, NOW + 2 * VALID), NGX_IV_CACHE_EXPIRED);
+
+    /* a small step, as another worker's clock may be ahead */
+
+    EQ_INT(put(2, NOW + 2 * VALID, &e), NGX_OK);
+    ngx_iv_cache_clock(&cache, NOW + 2 * VALID - 600);
+    EQ_INT(get(2, NOW + 2 * VALID - 600), NGX_IV_CACHE_HIT);
+
+    /* a large one: what has lived out stays dead */
+
+    ngx_iv_cache_clock(&cache, NOW + 1);
+    EQ_INT(get(1, NOW + 1), NGX_IV_CACHE_MISS);
+    EQ_INT(get(2, NOW + 1), NGX_IV_CACHE_MISS);
+
+    /* once */
+
+    EQ_INT(put(1, NOW + 1, &e), NGX_OK);
+    ngx_iv_cache_clock(&cache, NOW + 2);
+    EQ_INT(get(1, NOW + 2), NGX_IV_CACHE_HIT);
+
+    /* many small ones */
+
+    ngx_iv_cache_clock(&cache, NOW - 600);
+    EQ_INT(get(1, NOW - 600), NGX_IV_CACHE_HIT);
+    ngx_iv_cache_clock(&cache, NOW - 1200);
+    EQ_INT(get(1, NOW), NGX_IV_CACHE_MISS);
+}
+
+
+static void
 test_generations(void)
 {
     ngx_iv_cache_entry_t  e;
@@ -640,6 +681,7 @@ main(void)
     RUN(test_large);
     RUN(test_lengths);
     RUN(test_life);
+    RUN(test_clock);
     RUN(test_generations);
     RUN(test_marks);
     RUN(test_eviction);
