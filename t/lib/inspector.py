@@ -16,6 +16,7 @@ request, one JSON answer.  It judges nothing.
     POST /put     {bucket, key, text}                    -> {etag}
     POST /uploads {bucket}                               -> open multipart uploads
     POST /bucket  {bucket}                               -> {} (made if absent)
+    POST /empty   {bucket}      -> {} (objects and open uploads are gone)
 
 Documents travel as MongoDB Extended JSON (relaxed).
 """
@@ -116,6 +117,15 @@ class Inspector:
         o = self.s3.list_multipart_uploads(Bucket=a["bucket"])
         return [u["Key"] for u in o.get("Uploads", [])]
 
+    def empty(self, a):
+        for o in self.objects(a):
+            self.s3.delete_object(Bucket=a["bucket"], Key=o["key"])
+        for u in self.s3.list_multipart_uploads(
+                Bucket=a["bucket"]).get("Uploads", []):
+            self.s3.abort_multipart_upload(
+                Bucket=a["bucket"], Key=u["Key"], UploadId=u["UploadId"])
+        return {}
+
     def bucket(self, a):
         try:
             self.s3.head_bucket(Bucket=a["bucket"])
@@ -127,7 +137,7 @@ class Inspector:
 class Handler(BaseHTTPRequestHandler):
     inspector = None
     verbs = ("find", "insert", "update", "wait", "command", "drop", "objects",
-             "object", "put", "uploads", "bucket")
+             "object", "put", "uploads", "bucket", "empty")
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
