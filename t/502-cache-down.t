@@ -64,12 +64,16 @@ sub reads {
 }
 
 sub many {
-    my ($count, $id) = @_;
+    my ($count, $id, @as) = @_;
+    @as = ('alice') if !@as;
     my @s = map {
         IO::Socket::INET->new("127.0.0.1:$n->{port}") or die "connect: $!"
     } 1 .. $count;
-    print $_ "GET /api/$id/view?as=alice HTTP/1.1\r\nHost: x\r\n"
-             . "Connection: close\r\n\r\n" for @s;
+    for my $i (0 .. $#s) {
+        my $as = $as[$i % @as];
+        print { $s[$i] } "GET /api/$id/view?as=$as HTTP/1.1\r\nHost: x\r\n"
+                         . "Connection: close\r\n\r\n";
+    }
     $_->flush for @s;
     return @s;
 }
@@ -85,7 +89,7 @@ sub statuses {
     return \%count;
 }
 
-my @ids = map { upload() } 1 .. 6;
+my @ids = map { upload() } 1 .. 7;
 # until the clients of both workers have their connections
 view($ids[0], 'alice', '/off') for 1 .. 20;
 
@@ -98,6 +102,18 @@ subtest 'one look-up for all' => sub {
     kill 'CONT', pid();
     is_deeply(statuses(@s), { 302 => 100 }, 'all get it');
     is(reads() - $before, 1, 'by one call');
+};
+
+# whoever asks, the others are judged by who they are
+subtest 'one look-up, also for strangers' => sub {
+    kill 'STOP', pid();
+    my @s = many(60, $ids[6], 'mallory', 'alice', '');
+    sleep 0.5;
+    kill 'CONT', pid();
+    my @by = map { my $who = $_; statuses(@s[grep { $_ % 3 == $who } 0 .. 59]) }
+             0 .. 2;
+    is_deeply(\@by, [{ 404 => 20 }, { 302 => 20 }, { 404 => 20 }],
+              'each gets what is theirs');
 };
 
 subtest 'who asks goes away' => sub {
