@@ -21,7 +21,7 @@ my $db = $ImageVault::Peers::Database;
 
 sub ticket {
     my ($name, $deadline, %a) = @_;
-    my $id = new_id();
+    my $id = delete $a{id} // new_id();
     my %direct = (stagingKey => "tickets/incoming/$name",
                   deadline => mongo_now($deadline), %{ delete $a{direct} // {} });
     ask('put', bucket => $ENV{TEST_S3_BUCKET}, key => $_, text => 'x')
@@ -38,12 +38,13 @@ sub gone {
 
 
 subtest 'nobody completes it' => sub {
-    my $id = ticket('late', -1);
+    my $id = new_id();
     ask('insert', db => $db, collection => 'users', documents =>
         [{ _id => 'alice', storageQuota =>
            { used => { '$numberLong' => '5000' },
              limit => { '$numberLong' => '9000' },
              pending => { $id => { '$numberLong' => '1234' } } } }]);
+    ticket('late', -1, id => $id);
     my $open = ticket('open', 3600, updatedAt => mongo_now(-3600));
 
     ok((wait_for { my $d = find_image($id); $d && $d->{objectDeletedAt} } 10),
@@ -96,6 +97,22 @@ subtest 'somebody completes it' => sub {
                    find_image($dead)->{status} eq 'error' } 10),
        'one that has no heartbeats ends');
     is(find_image($alive)->{status}, 'uploading', 'one that has them does not');
+};
+
+subtest 'entries of an image that vanished, and of one that is ready' => sub {
+    my ($vanished, $ready) = map { new_id() } 1, 2;
+    insert_images(image_doc(id => $ready, r2Key => 'tickets/settled'));
+    ask('update', db => $db, collection => 'users',
+        filter => { _id => 'alice' }, update => { '$set' => {
+            'storageQuota.used' => { '$numberLong' => '3000' },
+            "storageQuota.pending.$vanished" => { '$numberLong' => '500' },
+            "storageQuota.pending.$ready" => { '$numberLong' => '700' } } });
+    my $quota;
+    ok((wait_for { my ($u) = @{ ask('find', db => $db, collection => 'users',
+                                    filter => { _id => 'alice' }) };
+                   $quota = $u->{storageQuota};
+                   !$quota->{pending} } 15), 'no entry is left');
+    is($quota->{used}, 2500, 'only what vanished is given back');
 };
 
 $n->done;
