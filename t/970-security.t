@@ -847,6 +847,95 @@ subtest 'nothing is left in the logs' => sub {
            'no secret, no signature');
 };
 
+subtest 'no secret at any level of the log' => sub {
+    my %secret = (link => 'a-link-secret-of-0123456789-bytes',
+                  token => 'a-token-of-0123456789');
+    my $d = ImageVault::Nginx->new(
+        name   => 'debug', level => 'debug',
+        http   => ImageVault::Nginx::http_base()
+                . ImageVault::Nginx::storage_s3()
+                . ImageVault::Nginx::storage_s3(name => 'tok', credentials =>
+                      "static $ENV{TEST_S3_ACCESS} $ENV{TEST_S3_SECRET} "
+                      . $secret{token})
+                . "image_vault_storage disk { type local; root $store; "
+                . "url /files; secret $secret{link}; }\n",
+        server => "image_vault_owner alice; image_vault_audit on;"
+                . "location /api { image_vault_api s3; }"
+                . "location /disk { image_vault_api disk; }"
+                . "location /tok { image_vault_api tok; }"
+                . "location /files/ { image_vault_files disk; alias $store/; }",
+    )->start;
+    for my $at (qw(/api /disk /tok)) {
+        my @image = ('-H', 'Content-Type: image/png');
+        my $r = curl('-T', $file, @image, $d->url("$at/upload"));
+        my $id = $r->{json}{images} && $r->{json}{images}[0]
+                 ? $r->{json}{images}[0]{id} : 'f' x 24;
+        curl('-T', $file, @image, '-H', 'Transfer-Encoding: chunked',
+             $d->url("$at/upload"));
+        curl('-F', "f=\@$file", $d->url("$at/upload"));
+        curl('-L', $d->url("$at/$id/download"));
+        curl(@json, '-d', "{\"imageId\":\"$id\"}",
+             $d->url("$at/presigned-url"));
+        curl(@json, '-d', '{"originalName":"a.png","contentType":"image/png",'
+             . '"size":9}', $d->url("$at/direct-upload"));
+        curl('-X', 'PATCH', @json, '-d', '{"tags":["x"]}', $d->url("$at/$id"));
+        curl('-X', 'DELETE', $d->url("$at/$id"));
+    }
+    my $log = $d->error_log;
+    cmp_ok(length $log, '>', 50_000, 'much was logged');
+    is(index($log, $_), -1, 'no secret') for values %secret,
+                                             $ENV{TEST_S3_SECRET};
+    # nginx itself shows the headers of answers, as Location
+    my @ours = grep { /image_vault|storage "|metadata/ && /Signature=/i }
+               split /\n/, $log;
+    is_deeply(\@ours, [], 'and no signature in a line of ours');
+    $d->done;
+};
+
+
+subtest 'no secret in what nginx -t says' => sub {
+    my $bad = sub {
+        my ($http, $what) = @_;
+        my $c = ImageVault::Nginx->new(name => 'bad', http => $http);
+        $c->write_conf;
+        my ($rc, $out) = $c->command('-t');
+        isnt($rc, 0, "$what: refused");
+        unlike($out, qr/PaSs|WoRd99/, "$what: without the secret");
+    };
+    for my $uri ('user:PaSsWoRd99@host:port/db', 'user:PaSsWoRd99@/db',
+                 'user:PaSsWoRd99%ZZ@host/db',
+                 'user:PaSsWoRd99@host')
+    {
+        $bad->("image_vault_zone v:1m;\nimage_vault_mongodb 'mongodb://$uri';\n",
+               $uri =~ s/PaSs.*WoRd99/.../r);
+    }
+    for my $line ('credentials static KEY PaSsWoRd99 token more;',
+                  'credentials statik KEY PaSsWoRd99;',
+                  'credentials env PaSsWoRd99;', 'secret PaSsWoRd99;',
+                  'type local; root /tmp; url /f; secret PaSsWoRd99 b;')
+    {
+        $bad->(ImageVault::Nginx::http_base()
+               . "image_vault_storage s { bucket b; region r; $line }\n",
+               $line =~ s/PaSsWoRd99/.../r);
+    }
+};
+
+
+subtest 'docs/SECURITY.md names tests that there are' => sub {
+    (my $text = slurp('docs/SECURITY.md')) =~ s/\s+/ /g;
+    my $count = 0;
+    while ($text =~ m{`(t/[\w/-]+\.[tc])`(?: \(([^)]+)\))?}g) {
+        my ($path, $names) = ($1, $2);
+        ok(-f $path, $path) or next;
+        my $source = slurp($path) =~ s/\\'/'/gr;
+        for my $name (split /; /, $names // '') {
+            $count++;
+            like($source, qr/\Q$name\E/, "$path: $name");
+        }
+    }
+    cmp_ok($count, '>', 40, 'many');
+};
+
 $n->done;
 system 'rm', '-rf', $store;
 done_testing();
