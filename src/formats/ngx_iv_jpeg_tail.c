@@ -294,7 +294,9 @@ ngx_iv_sef_read(ngx_iv_image_t *w, const u_char **p, const u_char *last)
 
         at = ngx_iv_walker_at(w, *p, last);
 
-        if (at < s->from + 2 && **p != 0 && **p != "SE"[at - s->from]) {
+        if (at < s->from + 2 && **p != 0
+            && **p != (u_char) "SE"[at - s->from])
+        {
             /* neither a block nor a directory */
             return ngx_iv_tail_refuse(w);
         }

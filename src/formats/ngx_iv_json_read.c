@@ -130,7 +130,6 @@ ngx_iv_json_read_all(ngx_iv_json_reader_t *r)
 
             if (rc == NGX_AGAIN) {
                 /* opened: its first child is next */
-                rc = NGX_OK;
                 continue;
             }
 
