@@ -71,6 +71,8 @@ static const uint32_t  ngx_iv_md5_init[4] = {
 
 #define ngx_iv_rotate(x, n)   ((x) << (n) | (x) >> (32 - (n)))
 
+/* their arguments are variables: NOLINTBEGIN(bugprone-macro-parentheses) */
+
 /*
  * A step of MD5: the chain goes through b, so everything else is added to a
  * before, which the empty asm keeps the compiler from undoing.  The second
@@ -147,6 +149,8 @@ static const uint32_t  ngx_iv_md5_init[4] = {
 #define ngx_iv_sha256_load(w, q, i)                                           \
     w = _mm_loadu_si128((const __m128i *) ((q) + 16 * (i)));                  \
     w = _mm_shuffle_epi8(w, swap)
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 
 static void ngx_iv_hash_pair_take(ngx_iv_hash_pair_t *h, const u_char *p,

@@ -184,7 +184,7 @@ ngx_iv_local_sign(const ngx_iv_storage_conf_t *conf, ngx_pool_t *pool,
     ngx_str_t       text;
     ngx_iv_hmac_t   hmac;
 
-    if (conf->secret.len == 0) {
+    if (conf->secret.len == 0 || expires->data == NULL) {
         return NGX_ERROR;
     }
 
