@@ -1,6 +1,7 @@
 # The work is in util/; 'make help' lists what there is.
 
-.PHONY: help run test build setup bench fuzz asan chaos http3 lint matrix clean
+.PHONY: help run test build setup bench fuzz asan valgrind tsan analyze leaks \
+	chaos http3 lint matrix clean
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -34,6 +35,24 @@ fuzz:
 #: make asan            the tests in an nginx with ASan and UBSan
 asan:
 	@util/asan
+
+#: make valgrind        some tests in an nginx under valgrind
+valgrind:
+	@util/valgrind
+
+#: make tsan            what threads and processes share, with ThreadSanitizer
+tsan:
+	@SANITIZE=thread util/unit thread cache cache_stress flight zone_meter \
+		zone_watch breaker
+
+#: make analyze         clang's static analyzer and clang-tidy
+analyze:
+	@util/analyze
+
+#: make leaks           100,000 requests and 100 reloads, is memory the same?
+#:                      (LEAKS_REQUESTS=n, LEAKS_RELOADS=n)
+leaks:
+	@util/leaks
 
 #: make chaos           everything is killed, is anything lost?
 #:                      (CHAOS_SECONDS=600, CHAOS_SEED=n)
