@@ -97,6 +97,10 @@ ngx_http_image_vault_report(ngx_http_request_t *r,
     rep->kind = NGX_HTTP_IMAGE_VAULT_REPORT_NONE;
     rep->limit = NGX_HTTP_IMAGE_VAULT_REPORT_LIMIT;
 
+    /* they are compared and searched, which a null pointer must not be */
+    ngx_str_set(&rep->prefix, "");
+    ngx_str_set(&rep->cursor, "");
+
     rc = ngx_http_image_vault_args(r, ngx_http_image_vault_report_args, rep);
 
     if (rc != NGX_DECLINED) {
