@@ -237,7 +237,9 @@ subtest 'many changes' => sub {
        'heard of all');
     my $grown = $two->memory - $before;
     diag("grown by $grown bytes");
-    cmp_ok($grown, '<', 1 << 20, '16,000 of them take no memory');
+    # sanitizers keep what was freed
+    cmp_ok($grown, '<', 1 << 20, '16,000 of them take no memory')
+        if !$ENV{TEST_STATIC};
 };
 
 
