@@ -99,6 +99,8 @@ subtest 'what it would do' => sub {
         image_doc(r2Key => 'sweep/h',
                   direct => { stagingKey => 'incoming/h',
                               deadline => mongo_now(-9000) }),
+        image_doc(r2Key => 'sweep/i', s3UploadsAt => mongo_now(-9000)),
+        image_doc(r2Key => 'sweep/j', s3UploadsAt => mongo_now(-60)),
     );
     ask('insert', db => $db, collection => 'image_vault_requests',
         documents => [
@@ -118,7 +120,7 @@ subtest 'what it would do' => sub {
     is($j->{stale}, 7200, 'stale');
     my %count = (brokenUploads => 2, expiredImages => 1, objectsToDelete => 1,
                  documentsToRemove => 1, stagedObjects => 1,
-                 deadRequests => 1);
+                 openUploads => 1, deadRequests => 1);
     for my $k (sort keys %count) {
         my $due = $j->{due}{$k};
         is($due->{count}, $count{$k}, $k);
@@ -147,6 +149,7 @@ subtest 'now' => sub {
     is($last->{objectsDeleted}, 4, 'objects');
     is($last->{documentsRemoved}, 1, 'documents');
     is($last->{stagedObjects}, 1, 'staged objects');
+    is($last->{uploadsAborted}, 0, 'no upload was open');
     is($last->{deadRequests}, 1, 'dead requests');
     is($last->{errors}, 0, 'no errors');
     is($last->{left}, 0, 'none left');
@@ -155,7 +158,7 @@ subtest 'now' => sub {
     my $after = status($n);
     is($after->{due}{$_}{count}, 0, "nothing left: $_")
         for qw(brokenUploads expiredImages objectsToDelete documentsToRemove
-               stagedObjects deadRequests);
+               stagedObjects openUploads deadRequests);
     is($after->{due}{brokenUploads}{oldest}, undef, 'no oldest');
     is($after->{lease}{fence}, $before->{lease}{fence}, 'the same lease');
     is_deeply([sort map { $_->{_id} =~ s/.*\0//r }

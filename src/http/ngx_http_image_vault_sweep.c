@@ -132,6 +132,7 @@ ngx_http_image_vault_sweep_due(ngx_iv_json_t *j,
         "objectsToDelete",
         "documentsToRemove",
         "stagedObjects",
+        "openUploads",
         "deadRequests"
     };
 
@@ -182,6 +183,7 @@ ngx_http_image_vault_sweep_last(ngx_iv_json_t *j,
     ngx_iv_json_int(j, "objectsDeleted", (int64_t) last->deleted);
     ngx_iv_json_int(j, "documentsRemoved", (int64_t) last->removed);
     ngx_iv_json_int(j, "stagedObjects", (int64_t) last->staged);
+    ngx_iv_json_int(j, "uploadsAborted", (int64_t) last->uploads);
     ngx_iv_json_int(j, "deadRequests", (int64_t) last->requests);
     ngx_iv_json_int(j, "quotaEntries", (int64_t) last->entries);
     ngx_iv_json_int(j, "left", (int64_t) last->left);

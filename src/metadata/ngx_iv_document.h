@@ -52,8 +52,8 @@ ngx_int_t ngx_iv_document_append_owner(bson_t *b, const char *name,
 ngx_int_t ngx_iv_document_parse(ngx_pool_t *pool, const bson_t *b,
     ngx_iv_document_t *doc, const char **field);
 
-/* _id, r2Key, storage, userId, s3UploadId, direct.stagingKey, deletedAt; as
- * ngx_iv_document_parse() */
+/* _id, r2Key, storage, userId, s3UploadId, s3UploadsAt, direct.stagingKey,
+ * deletedAt; as ngx_iv_document_parse() */
 ngx_int_t ngx_iv_document_parse_ref(ngx_pool_t *pool, const bson_t *b,
     ngx_iv_metadata_ref_t *ref, const char **field);
 

@@ -25,6 +25,7 @@ typedef enum {
     NGX_IV_FIELD_STORAGE,
     NGX_IV_FIELD_UPDATED_AT,
     NGX_IV_FIELD_UPLOAD_ID,
+    NGX_IV_FIELD_UPLOADS_AT,
     NGX_IV_FIELD_DIRECT,
     NGX_IV_FIELD_DELETED_AT,
     NGX_IV_FIELD_OBJECT_DELETED_AT,
@@ -124,6 +125,7 @@ static const ngx_iv_field_t  ngx_iv_document_names[] = {
     { "storage", 0, 0 },
     { "updatedAt", 0, 0 },
     { "s3UploadId", 0, 0 },
+    { "s3UploadsAt", 0, 0 },
     { "direct", NGX_IV_FIELD_DIRECT_DEADLINE, 2 },
     { "deletedAt", 0, 0 },
     { "objectDeletedAt", 0, 0 },
@@ -204,6 +206,13 @@ ngx_iv_document_parse_ref(ngx_pool_t *pool, const bson_t *b,
     (void) ngx_iv_document_date(f, NGX_IV_FIELD_DELETED_AT, &ref->deleted_at);
     (void) ngx_iv_document_date(f, NGX_IV_FIELD_DIRECT_DEADLINE,
                                 &ref->direct_deadline);
+    (void) ngx_iv_document_date(f, NGX_IV_FIELD_UPLOADS_AT,
+                                &ref->uploads_at);
+
+    /* also an empty id: one that was begun, but whose answer was not noted */
+
+    ref->multipart = ngx_iv_document_find(f, NGX_IV_FIELD_UPLOAD_ID, &it)
+                     || ref->uploads_at;
 
     if (ngx_iv_document_optional(pool, f, NGX_IV_FIELD_STAGING_KEY,
                                  &ref->staging_key)

@@ -321,6 +321,7 @@ ngx_iv_lease_pass(const ngx_iv_mongo_call_t *call, char *holder)
                     "deleted", BCON_INT64((int64_t) p->deleted),
                     "removed", BCON_INT64((int64_t) p->removed),
                     "staged", BCON_INT64((int64_t) p->staged),
+                    "uploads", BCON_INT64((int64_t) p->uploads),
                     "requests", BCON_INT64((int64_t) p->requests),
                     "entries", BCON_INT64((int64_t) p->entries),
                     "left", BCON_INT64((int64_t) p->left),
@@ -374,6 +375,7 @@ ngx_iv_mongo_sweep_parse(ngx_iv_mongo_ctx_t *ctx, const bson_t *doc)
     last->deleted = (ngx_uint_t) ngx_iv_lease_number(doc, "lastPass.deleted");
     last->removed = (ngx_uint_t) ngx_iv_lease_number(doc, "lastPass.removed");
     last->staged = (ngx_uint_t) ngx_iv_lease_number(doc, "lastPass.staged");
+    last->uploads = (ngx_uint_t) ngx_iv_lease_number(doc, "lastPass.uploads");
     last->requests = (ngx_uint_t) ngx_iv_lease_number(doc,
                                                       "lastPass.requests");
     last->entries = (ngx_uint_t) ngx_iv_lease_number(doc, "lastPass.entries");

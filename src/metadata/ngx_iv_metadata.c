@@ -623,6 +623,22 @@ ngx_iv_metadata_sweep_second(ngx_iv_metadata_op_t *op,
 
 
 void
+ngx_iv_metadata_sweep_uploads(ngx_iv_metadata_op_t *op,
+    const ngx_iv_metadata_ref_t *after, ngx_msec_t stale, ngx_uint_t limit)
+{
+    ngx_iv_metadata_list(op, NGX_IV_MONGO_SWEEP_UPLOADS, after, stale, limit);
+}
+
+
+void
+ngx_iv_metadata_uploads_ended(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN])
+{
+    ngx_iv_metadata_by_id(op, NGX_IV_MONGO_UPLOADS_ENDED, id);
+}
+
+
+void
 ngx_iv_metadata_list(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
     const ngx_iv_metadata_ref_t *after, ngx_msec_t stale, ngx_uint_t limit)
 {
@@ -643,8 +659,16 @@ ngx_iv_metadata_list(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
 
     if (after) {
         ngx_memcpy(call->after_id, after->id, NGX_IV_ID_LEN);
-        call->after = (kind == NGX_IV_MONGO_SWEEP_STAGING)
-                      ? after->direct_deadline : after->deleted_at;
+
+        if (kind == NGX_IV_MONGO_SWEEP_STAGING) {
+            call->after = after->direct_deadline;
+
+        } else if (kind == NGX_IV_MONGO_SWEEP_UPLOADS) {
+            call->after = after->uploads_at;
+
+        } else {
+            call->after = after->deleted_at;
+        }
     }
 
     ngx_iv_metadata_post(op);

@@ -55,6 +55,8 @@ typedef struct {
     int64_t         expires_at;
     ngx_iv_status_e status;
     unsigned        has_checksums:1;
+    unsigned        multipart:1;    /* insert: an S3 multipart upload may be
+                                       begun; ready: one may be left open */
     u_char          md5[NGX_IV_MD5_LEN];
     u_char          sha256[NGX_IV_SHA256_LEN];
 
@@ -131,10 +133,12 @@ typedef struct {
     ngx_str_t       key;
     ngx_str_t       storage;
     ngx_str_t       owner;          /* for the quota's pending entry */
-    ngx_str_t       upload_id;      /* s3UploadId; empty: none */
+    ngx_str_t       upload_id;      /* s3UploadId; empty: none is known */
     ngx_str_t       staging_key;    /* another object of it; empty: none */
     int64_t         direct_deadline;    /* … until then it may be sent */
     int64_t         deleted_at;
+    int64_t         uploads_at;     /* s3UploadsAt, see the sweep's lists */
+    unsigned        multipart:1;    /* S3 uploads of its key may be open */
     unsigned        ready:1;        /* reports: its status … */
     unsigned        missing:1;      /* … and mark */
 } ngx_iv_metadata_ref_t;
@@ -182,14 +186,16 @@ ngx_iv_metadata_op_t *ngx_iv_metadata_op_create(ngx_iv_metadata_t *md,
 void ngx_iv_metadata_ping(ngx_iv_metadata_op_t *op);
 void ngx_iv_metadata_get(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN]);
-/* status uploading, updatedAt by the server */
+/* status uploading, updatedAt by the server; doc->multipart: s3UploadId is
+ * there, though empty, before the storage is asked to begin one */
 void ngx_iv_metadata_insert(ngx_iv_metadata_op_t *op,
     const ngx_iv_document_t *doc);
 /* heartbeat: updatedAt of a document that is uploading */
 void ngx_iv_metadata_touch(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN]);
 /* uploading -> ready, with size, dimensions, checksums, etag, tags, access
- * (isPublic, sharedWith, expiresAt) of doc */
+ * (isPublic, sharedWith, expiresAt) of doc; doc->multipart: s3UploadsAt is
+ * noted */
 void ngx_iv_metadata_ready(ngx_iv_metadata_op_t *op,
     const ngx_iv_document_t *doc);
 /* uploading -> error with deletedAt; a document already `error` counts as
@@ -255,6 +261,13 @@ void ngx_iv_metadata_sweep_first(ngx_iv_metadata_op_t *op,
 /* … whose first delete is older than stale: refs */
 void ngx_iv_metadata_sweep_second(ngx_iv_metadata_op_t *op,
     const ngx_iv_metadata_ref_t *after, ngx_msec_t stale, ngx_uint_t limit);
+/* ready ones with an s3UploadsAt older than stale: the beginning of their
+ * multipart upload took several tries, each of which may have begun one */
+void ngx_iv_metadata_sweep_uploads(ngx_iv_metadata_op_t *op,
+    const ngx_iv_metadata_ref_t *after, ngx_msec_t stale, ngx_uint_t limit);
+/* none of its key is open any more: s3UploadsAt goes */
+void ngx_iv_metadata_uploads_ended(ngx_iv_metadata_op_t *op,
+    const u_char id[NGX_IV_ID_LEN]);
 /* notes the first successful delete of the object (server time) */
 void ngx_iv_metadata_object_deleted(ngx_iv_metadata_op_t *op,
     const u_char id[NGX_IV_ID_LEN]);

@@ -20,6 +20,7 @@ typedef enum {
     NGX_IV_DUE_FIRST,               /* objects to be deleted */
     NGX_IV_DUE_SECOND,              /* … once more, with their documents */
     NGX_IV_DUE_STAGING,
+    NGX_IV_DUE_UPLOADS,             /* ready ones with S3 uploads left open */
     NGX_IV_DUE_REQUESTS,            /* Idempotency-Keys of dead requests */
     NGX_IV_DUE_LAST
 } ngx_iv_due_e;
@@ -43,6 +44,7 @@ typedef struct {
     ngx_uint_t      deleted;        /* objects, first delete */
     ngx_uint_t      removed;        /* documents, after the second one */
     ngx_uint_t      staged;         /* staged objects of completed tickets */
+    ngx_uint_t      uploads;        /* S3 uploads nobody knew of, aborted */
     ngx_uint_t      requests;       /* Idempotency-Keys that were freed */
     ngx_uint_t      entries;        /* of quotas, dropped */
     ngx_uint_t      left;           /* images that nothing could be done for */

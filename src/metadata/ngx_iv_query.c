@@ -46,7 +46,11 @@ static const ngx_iv_query_index_t  ngx_iv_query_indexes[] = {
 
     /* only of images that were uploaded directly not long ago */
 
-    { "direct.deadline_1", { "direct.deadline", NULL }, true }
+    { "direct.deadline_1", { "direct.deadline", NULL }, true },
+
+    /* only of images whose multipart upload was begun by several tries */
+
+    { "s3UploadsAt_1", { "s3UploadsAt", NULL }, true }
 };
 
 
@@ -78,6 +82,10 @@ ngx_iv_query_filter(const ngx_iv_mongo_call_t *call)
         return BCON_NEW("_id", BCON_OID(&oid),
                         "direct", "{", "$exists", BCON_BOOL(true), "}");
 
+    case NGX_IV_MONGO_UPLOADS_ENDED:
+        return BCON_NEW("_id", BCON_OID(&oid),
+                        "s3UploadsAt", "{", "$exists", BCON_BOOL(true), "}");
+
     case NGX_IV_MONGO_DIRECT_UNCLAIM:
         return BCON_NEW("_id", BCON_OID(&oid),
                         "status", BCON_UTF8("uploading"),
@@ -103,6 +111,7 @@ ngx_iv_query_filter(const ngx_iv_mongo_call_t *call)
     case NGX_IV_MONGO_SWEEP_FIRST:
     case NGX_IV_MONGO_SWEEP_SECOND:
     case NGX_IV_MONGO_SWEEP_STAGING:
+    case NGX_IV_MONGO_SWEEP_UPLOADS:
         return ngx_iv_query_sweep(call);
 
     default:
@@ -173,6 +182,18 @@ ngx_iv_query_sweep(const ngx_iv_mongo_call_t *call)
                                                      "$objectDeletedAt",
                                                      "$direct.deadline",
                                                      call->ttl),
+                                  call);
+
+    case NGX_IV_MONGO_SWEEP_UPLOADS:
+        filter = BCON_NEW("status", "{", "$in", "[",
+                              BCON_UTF8("ready"), BCON_UTF8("processing"),
+                          "]", "}",
+                          "r2Key", "{", "$type", BCON_UTF8("string"), "}",
+                          "storage", "{", "$type", BCON_UTF8("string"), "}",
+                          "s3UploadsAt", "{", "$type", BCON_UTF8("date"),
+                          "}");
+        return ngx_iv_query_after(ngx_iv_query_older(filter, "$s3UploadsAt",
+                                                     NULL, call->ttl),
                                   call);
 
     default: /* NGX_IV_MONGO_SWEEP_STAGING */
@@ -318,6 +339,9 @@ ngx_iv_query_order(const ngx_iv_mongo_call_t *call)
     case NGX_IV_MONGO_SWEEP_STAGING:
         return "direct.deadline";
 
+    case NGX_IV_MONGO_SWEEP_UPLOADS:
+        return "s3UploadsAt";
+
     default:
         return "deletedAt";
     }
@@ -337,6 +361,7 @@ ngx_iv_query_list(const ngx_iv_mongo_call_t *call)
                         "storage", BCON_INT32(1),
                         "userId", BCON_INT32(1),
                         "s3UploadId", BCON_INT32(1),
+                        "s3UploadsAt", BCON_INT32(1),
                         "direct", BCON_INT32(1),
                         "deletedAt", BCON_INT32(1),
                     "}");
@@ -394,6 +419,9 @@ ngx_iv_query_update(const ngx_iv_mongo_call_t *call)
     case NGX_IV_MONGO_STAGING_DELETED:
         return BCON_NEW("$unset", "{", "direct", BCON_UTF8(""), "}");
 
+    case NGX_IV_MONGO_UPLOADS_ENDED:
+        return BCON_NEW("$unset", "{", "s3UploadsAt", BCON_UTF8(""), "}");
+
     case NGX_IV_MONGO_DIRECT_UNCLAIM:
         return BCON_NEW("$unset", "{", "direct.claimed", BCON_UTF8(""), "}");
 
@@ -429,6 +457,13 @@ ngx_iv_query_insert(const ngx_iv_mongo_call_t *call)
 
     (void) bson_append_document_begin(update, "$setOnInsert", -1, &set);
     rc = ngx_iv_document_append(&set, &call->document);
+
+    if (call->document.multipart
+        && !bson_append_utf8(&set, "s3UploadId", -1, "", 0))
+    {
+        rc = NGX_ERROR;
+    }
+
     (void) bson_append_document_end(update, &set);
 
     if (rc != NGX_OK) {
@@ -443,13 +478,19 @@ ngx_iv_query_insert(const ngx_iv_mongo_call_t *call)
 static bson_t *
 ngx_iv_query_ready(const ngx_iv_mongo_call_t *call)
 {
-    bson_t     *update, set;
+    bson_t     *update, set, now;
     ngx_int_t   rc;
 
-    update = BCON_NEW("$currentDate", "{",
-                          "updatedAt", BCON_BOOL(true),
-                      "}",
-                      "$unset", "{", "s3UploadId", BCON_UTF8(""), "}");
+    update = BCON_NEW("$unset", "{", "s3UploadId", BCON_UTF8(""), "}");
+
+    (void) bson_append_document_begin(update, "$currentDate", -1, &now);
+    (void) bson_append_bool(&now, "updatedAt", -1, true);
+
+    if (call->document.multipart) {
+        (void) bson_append_bool(&now, "s3UploadsAt", -1, true);
+    }
+
+    (void) bson_append_document_end(update, &now);
 
     (void) bson_append_document_begin(update, "$set", -1, &set);
     (void) bson_append_utf8(&set, "status", -1, "ready", -1);

@@ -96,7 +96,8 @@ ngx_iv_look_due(ngx_iv_mongo_ctx_t *ctx, ngx_iv_due_e due)
         NGX_IV_MONGO_SWEEP_EXPIRED,
         NGX_IV_MONGO_SWEEP_FIRST,
         NGX_IV_MONGO_SWEEP_SECOND,
-        NGX_IV_MONGO_SWEEP_STAGING
+        NGX_IV_MONGO_SWEEP_STAGING,
+        NGX_IV_MONGO_SWEEP_UPLOADS
     };
 
     ngx_memzero(&as, sizeof(ngx_iv_mongo_call_t));

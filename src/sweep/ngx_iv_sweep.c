@@ -158,6 +158,7 @@ ngx_iv_sweep_begin(ngx_iv_sweep_t *sweep)
 
     for (i = 0; i < sweep->nstorages; i++) {
         sweep->storages[i].failures = 0;
+        sweep->storages[i].secretive = 0;
     }
 }
 
@@ -373,6 +374,11 @@ ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep)
 
     case NGX_IV_SWEEP_STAGING:
         ngx_iv_metadata_sweep_staging(sweep->op, after, sweep->conf.stale,
+                                      NGX_IV_SWEEP_BATCH);
+        break;
+
+    case NGX_IV_SWEEP_UPLOADS:
+        ngx_iv_metadata_sweep_uploads(sweep->op, after, sweep->conf.stale,
                                       NGX_IV_SWEEP_BATCH);
         break;
 

@@ -1,7 +1,6 @@
 #include "sweep/ngx_iv_sweep_private.h"
 
 
-static void ngx_iv_sweep_aborted(ngx_iv_storage_op_t *op);
 static void ngx_iv_sweep_delete(ngx_iv_sweep_item_t *item);
 static void ngx_iv_sweep_object_deleted(ngx_iv_storage_op_t *op);
 static void ngx_iv_sweep_released(ngx_iv_metadata_op_t *op);
@@ -38,7 +37,11 @@ ngx_iv_sweep_item(ngx_iv_sweep_t *sweep, ngx_iv_metadata_ref_t *ref)
         return NGX_DECLINED;
     }
 
-    item = ngx_palloc(sweep->pool, sizeof(ngx_iv_sweep_item_t));
+    if (sweep->step == NGX_IV_SWEEP_UPLOADS && storage->secretive) {
+        return NGX_DECLINED;
+    }
+
+    item = ngx_pcalloc(sweep->pool, sizeof(ngx_iv_sweep_item_t));
     if (item == NULL) {
         return NGX_DECLINED;
     }
@@ -61,43 +64,46 @@ ngx_iv_sweep_item(ngx_iv_sweep_t *sweep, ngx_iv_metadata_ref_t *ref)
     item->storage_op->key = item->staged ? ref->staging_key : ref->key;
     item->storage_op->data = item;
 
-    /* the upload first: completed late, it would make the object again */
+    /* the uploads first: completed late, one would make the object again */
 
-    if (ref->upload_id.len
-        && !item->staged
-        && ngx_iv_storage_needs_parts(storage->storage))
+    if (!ref->multipart
+        || item->staged
+        || !ngx_iv_storage_needs_parts(storage->storage))
     {
-        item->storage_op->upload_id = ref->upload_id;
-        item->storage_op->handler = ngx_iv_sweep_aborted;
-
-        ngx_iv_storage_multi_abort(item->storage_op);
-
+        ngx_iv_sweep_item_closed(item);
         return NGX_OK;
     }
 
-    ngx_iv_sweep_delete(item);
+    item->list = ngx_iv_storage_op_create(storage->storage, sweep->pool,
+                                          sweep->log);
+    if (item->list == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ngx_iv_sweep_item_uploads(item);
 
     return NGX_OK;
 }
 
 
-static void
-ngx_iv_sweep_aborted(ngx_iv_storage_op_t *op)
+void
+ngx_iv_sweep_item_closed(ngx_iv_sweep_item_t *item)
 {
-    ngx_iv_sweep_item_t  *item;
-
-    item = op->data;
-
-    ngx_iv_sweep_heard(item->sweep, op);
-
-    if (op->code != NGX_OK) {
-        item->storage->failures++;
-        item->sweep->pass.errors++;
-        ngx_iv_sweep_item_done(item->sweep);
+    if (item->sweep->step == NGX_IV_SWEEP_UPLOADS) {
+        ngx_iv_sweep_note(item);
         return;
     }
 
     ngx_iv_sweep_delete(item);
+}
+
+
+void
+ngx_iv_sweep_item_failed(ngx_iv_sweep_item_t *item)
+{
+    item->storage->failures++;
+    item->sweep->pass.errors++;
+    ngx_iv_sweep_item_done(item->sweep);
 }
 
 
@@ -120,9 +126,7 @@ ngx_iv_sweep_object_deleted(ngx_iv_storage_op_t *op)
     ngx_iv_sweep_heard(item->sweep, op);
 
     if (op->code != NGX_OK) {
-        item->storage->failures++;
-        item->sweep->pass.errors++;
-        ngx_iv_sweep_item_done(item->sweep);
+        ngx_iv_sweep_item_failed(item);
         return;
     }
 
@@ -184,6 +188,9 @@ ngx_iv_sweep_note(ngx_iv_sweep_item_t *item)
     } else if (item->sweep->step == NGX_IV_SWEEP_STAGING) {
         ngx_iv_metadata_staging_deleted(item->op, item->ref->id);
 
+    } else if (item->sweep->step == NGX_IV_SWEEP_UPLOADS) {
+        ngx_iv_metadata_uploads_ended(item->op, item->ref->id);
+
     } else {
         ngx_iv_metadata_remove(item->op, item->ref->id);
     }
@@ -210,7 +217,7 @@ ngx_iv_sweep_noted(ngx_iv_metadata_op_t *op)
             sweep->pass.removed++;
             ngx_iv_zone_add(sweep->zone, NGX_IV_COUNT_SWEEP_DELETED, 1);
 
-        } else {
+        } else if (sweep->step == NGX_IV_SWEEP_STAGING) {
             sweep->pass.staged++;
         }
 

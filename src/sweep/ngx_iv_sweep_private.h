@@ -1,7 +1,8 @@
 /*
  * What the files of the sweep share: ngx_iv_sweep.c has the passes and their
- * steps, ngx_iv_sweep_item.c what is done with one image, ngx_iv_sweep_load.c
- * when to go slowly.
+ * steps, ngx_iv_sweep_item.c what is done with one image,
+ * ngx_iv_sweep_uploads.c with its multipart uploads, ngx_iv_sweep_load.c when
+ * to go slowly.
  */
 
 #ifndef NGX_IV_SWEEP_PRIVATE_H
@@ -26,6 +27,7 @@ typedef enum {
     NGX_IV_SWEEP_FIRST,
     NGX_IV_SWEEP_SECOND,
     NGX_IV_SWEEP_STAGING,
+    NGX_IV_SWEEP_UPLOADS,
     NGX_IV_SWEEP_REQUESTS,
     NGX_IV_SWEEP_QUOTA,
     NGX_IV_SWEEP_END
@@ -35,6 +37,9 @@ typedef enum {
 typedef struct {
     ngx_iv_storage_t       *storage;
     ngx_uint_t              failures;       /* in a row, in this pass */
+    unsigned                secretive:1;    /* tells nobody, in this pass, what
+                                               uploads are open */
+    unsigned                told:1;         /* … and it is in the log */
 } ngx_iv_sweep_storage_t;
 
 
@@ -89,12 +94,21 @@ typedef struct {
     ngx_iv_metadata_ref_t  *ref;
     ngx_iv_storage_op_t    *storage_op;
     ngx_iv_metadata_op_t   *op;
+    ngx_iv_storage_op_t    *list;           /* of its key's open uploads */
+    ngx_uint_t              nth;            /* of the page */
+    ngx_uint_t              pages;
     unsigned                staged:1;       /* of its two objects the second */
 } ngx_iv_sweep_item_t;
 
 
 /* begins the work on one image; NGX_DECLINED: not in this pass */
 ngx_int_t ngx_iv_sweep_item(ngx_iv_sweep_t *sweep, ngx_iv_metadata_ref_t *ref);
+/* its storage's calls have failed */
+void ngx_iv_sweep_item_failed(ngx_iv_sweep_item_t *item);
+/* aborts every S3 upload of its key that is open, _item_closed() follows */
+void ngx_iv_sweep_item_uploads(ngx_iv_sweep_item_t *item);
+/* none is open, or the storage does not tell */
+void ngx_iv_sweep_item_closed(ngx_iv_sweep_item_t *item);
 /* its end */
 void ngx_iv_sweep_item_done(ngx_iv_sweep_t *sweep);
 /* on with the pass, with no call under way; in an event of its own */

@@ -118,5 +118,9 @@ ngx_iv_upload_describe(ngx_iv_upload_t *u)
     doc->storage = u->params.storage->conf->name;
     doc->status = NGX_IV_STATUS_UPLOADING;
 
+    /* whatever then becomes of the answer to its beginning */
+
+    doc->multipart = u->state->held;
+
     return u->params.key(u->params.data, u->pool, &doc->filename, &doc->key);
 }

@@ -92,6 +92,11 @@ ngx_iv_upload_describe_result(ngx_iv_upload_t *u)
     doc->height = ring->image.height;
     doc->etag = st->put ? st->put->etag : st->multi.complete->etag;
     doc->has_checksums = 1;
+
+    /* each try may have begun one, and a lost one may still do */
+
+    doc->multipart = st->multi.create && st->multi.create->tries > 1;
+
     ngx_memcpy(doc->md5, ring->md5, NGX_IV_MD5_LEN);
     ngx_memcpy(doc->sha256, ring->sha256, NGX_IV_SHA256_LEN);
 

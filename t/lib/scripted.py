@@ -44,6 +44,9 @@ by the first segment of the key.  Everything else is a well-behaved bucket.
   complete-lost-answer     the object is made, but the answer is a reset
   complete-wrong-etag      a completion answers with another ETag
   complete-reset-once      the first completion is a reset and does nothing
+  begin-lost-answer-N  the first N multipart uploads of the bucket are begun,
+                     but the answer is a reset; begin-silent: there is none
+  no-uploads         does not list multipart uploads: NotImplemented
   r2                 as Cloudflare R2: parts equal but the last, 411 without
                      Content-Length, 501 for STREAMING-..., no 100, one
                      checksum at most, ETag as MD5
@@ -52,6 +55,7 @@ by the first segment of the key.  Everything else is a well-behaved bucket.
   GET  /__uploads    open multipart uploads: {id: {bucket, key, parts}}
   GET  /__log        what it saw: [{method, path, headers, received, ...}]
   POST /__reset      forget all
+  GET  /__begin/BUCKET/KEY         begins a multipart upload
   POST /__set/BUCKET/BEHAVIOUR     from now on, whatever the bucket's name
 """
 
@@ -99,7 +103,8 @@ BEHAVIOURS = re.compile(
     r"|truncate-after-\d+|reset-answer|lost-answer|silent|stall-\d+|no-100"
     r"|drip|slow-\d+|stale|close|chunked|until-close|big-body|garbage"
     r"|endless-head|wrong-etag|no-etag|sse-kms|r2|complete-200-error(?:-once)?"
-    r"|complete-lost-answer|complete-reset-once|complete-wrong-etag)$")
+    r"|complete-lost-answer|complete-reset-once|complete-wrong-etag"
+    r"|begin-lost-answer-\d+|begin-silent|no-uploads)$")
 
 
 # of the clock, in seconds
@@ -504,7 +509,7 @@ class Connection(threading.Thread):
             self.read_body()
             self.check_body()
             if b"uploads" in query:
-                self.create_upload()
+                self.create_upload(name)
             else:
                 self.complete(name, self.upload(query))
         elif put:
@@ -514,6 +519,8 @@ class Connection(threading.Thread):
             with self.store.lock:
                 del self.store.uploads[query[b"uploadId"].decode()]
             self.answer(204)
+        elif self.req.method == "GET" and b"uploads" in query:
+            self.list_uploads(name, query)
         elif self.req.method in ("GET", "HEAD"):
             self.get(name)
         elif self.req.method == "DELETE":
@@ -654,16 +661,43 @@ class Connection(threading.Thread):
 
     # multipart uploads
 
-    def create_upload(self):
+    def create_upload(self, name):
         with self.store.lock:
             upload = "%032x/+=" % (len(self.store.log) * 7919 + self.number)
             self.store.uploads[upload] = {
                 "bucket": self.req.bucket, "key": self.req.key, "parts": {},
                 "headers": self.kept_headers()}
+        m = re.match(r"begin-lost-answer-(\d+)$", name)
+        if m and self.store.count(self.req.bucket) <= int(m[1]):
+            self.reset()
+        if name == "begin-silent":
+            time.sleep(60)
+            raise Gone()
         self.answer(200, ('<?xml version="1.0" encoding="UTF-8"?>\n'
                           "<InitiateMultipartUploadResult><UploadId>%s"
                           "</UploadId></InitiateMultipartUploadResult>"
                           % upload).encode())
+
+    def list_uploads(self, name, query):
+        if name == "no-uploads":
+            raise Refused("NotImplemented")
+        text = {k.decode(): v.decode() for k, v in query.items()}
+        after = (text.get("key-marker", ""), text.get("upload-id-marker", ""))
+        limit = int(text.get("max-uploads", 1000))
+        with self.store.lock:
+            found = sorted((u["key"], k) for k, u in self.store.uploads.items()
+                           if u["bucket"] == self.req.bucket
+                           and u["key"].startswith(text.get("prefix", "")))
+        found = [f for f in found if f > after]
+        page, more = found[:limit], len(found) > limit
+        items = "".join("<Upload><Key>%s</Key><UploadId>%s</UploadId></Upload>"
+                        % f for f in page)
+        if more:
+            items += ("<NextKeyMarker>%s</NextKeyMarker><NextUploadIdMarker>"
+                      "%s</NextUploadIdMarker>" % page[-1])
+        self.answer(200, ("<ListMultipartUploadsResult>%s<IsTruncated>%s"
+                          "</IsTruncated></ListMultipartUploadsResult>" % (
+                              items, str(more).lower())).encode())
 
     def upload(self, query):
         upload = query.get(b"uploadId", b"").decode("latin-1")
@@ -779,6 +813,11 @@ class Connection(threading.Thread):
             elif self.req.path.startswith("/__set/"):
                 bucket, behaviour = self.req.path.split("/")[2:]
                 store.behaviours[bucket] = behaviour
+                out = {}
+            elif self.req.path.startswith("/__begin/"):
+                bucket, key = self.req.path.split("/", 3)[2:]
+                store.uploads["%032x/+=" % len(store.uploads)] = {
+                    "bucket": bucket, "key": key, "parts": {}, "headers": []}
                 out = {}
             else:
                 out = {}

@@ -758,6 +758,66 @@ test_multipart(void)
 }
 
 
+/* the document says that there may be one before it is begun */
+
+static void
+test_multipart_begun(void)
+{
+    ngx_iv_mongo_call_t     call;
+    ngx_iv_metadata_ref_t  *ref;
+
+    begin(&call, NGX_IV_MONGO_INSERT, 72);
+    call.document.multipart = 1;
+    EQ_INT(run(&call), NGX_OK);
+    EQ_INT(simple(NGX_IV_MONGO_FAIL, 72), NGX_OK);
+
+    begin(&call, NGX_IV_MONGO_SWEEP_FIRST, 0);
+    EQ_INT(run(&call), NGX_OK);
+    OK(call.nrefs > 0);
+
+    if (call.nrefs) {
+        ref = &call.refs[call.nrefs - 1];
+        EQ_INT(ref->multipart, 1);
+        EQ_INT(ref->upload_id.len, 0);
+        EQ_INT(call.refs[0].multipart, 0);
+    }
+
+    /* an image whose beginning took several tries */
+
+    begin(&call, NGX_IV_MONGO_INSERT, 73);
+    call.document.multipart = 1;
+    EQ_INT(run(&call), NGX_OK);
+
+    begin(&call, NGX_IV_MONGO_READY, 73);
+    call.document.multipart = 1;
+    EQ_INT(run(&call), NGX_OK);
+
+    begin(&call, NGX_IV_MONGO_SWEEP_UPLOADS, 0);
+    call.ttl = 60000;
+    EQ_INT(run(&call), NGX_OK);
+    EQ_INT(call.nrefs, 0);
+
+    usleep(20000);
+
+    begin(&call, NGX_IV_MONGO_SWEEP_UPLOADS, 0);
+    EQ_INT(run(&call), NGX_OK);
+    EQ_INT(call.nrefs, 1);
+
+    if (call.nrefs) {
+        EQ_INT(call.refs[0].multipart, 1);
+        EQ_INT(call.refs[0].upload_id.len, 0);
+        OK(call.refs[0].uploads_at > 0);
+    }
+
+    EQ_INT(simple(NGX_IV_MONGO_UPLOADS_ENDED, 73), NGX_OK);
+    EQ_INT(simple(NGX_IV_MONGO_UPLOADS_ENDED, 73), NGX_IV_CONFLICT);
+
+    begin(&call, NGX_IV_MONGO_SWEEP_UPLOADS, 0);
+    EQ_INT(run(&call), NGX_OK);
+    EQ_INT(call.nrefs, 0);
+}
+
+
 static void
 test_ready_fields(void)
 {
@@ -1015,6 +1075,7 @@ main(void)
         RUN(test_quota_crashes);
         RUN(test_quota_foreign_index);
         RUN(test_multipart);
+        RUN(test_multipart_begun);
         RUN(test_ready_fields);
         RUN(test_requests);
         RUN(test_request_race);
