@@ -1,4 +1,6 @@
 # The chaos suite's short form, always the same: see util/chaos.
+#
+# alone: it looks how long answers take, and kills what it runs on.
 
 use v5.10;
 use strict;

@@ -39,13 +39,6 @@ class Ledger:
         self.read_whole = 0
         self.trace = None                       # a file: every request
 
-    @property
-    def killed(self):
-        """How often a worker may have ended in mid-step."""
-        return sum(n for name, n in self.faults.items() if name in (
-            "Nginx: worker_killed", "Nginx: node_killed",
-            "Nginx: term_and_start"))
-
     def violation(self, text):
         with self.lock:
             self.violations.append(text)
@@ -69,7 +62,8 @@ class Ledger:
         if a.error == "hang":
             self.violation("%s: no answer and no end of the connection after "
                            "%d s" % (kind, a.seconds))
-        if a.status == 500 and kind != "object":
+        # a part's may be the storage's own
+        if a.status == 500 and (a.code or kind not in ("object", "part")):
             self.violation("%s: 500 %s, request %s" % (
                 kind, a.code, a.json.get("requestId")))
 

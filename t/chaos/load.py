@@ -17,8 +17,8 @@ HOLD = 5 * 1024 * 1024          # what a client keeps before it deletes
 
 KINDS = {
     "raw": 22, "chunked": 12, "form": 10, "idempotent": 8, "digest": 5,
-    "direct": 8, "large": 1, "vanish": 9, "slow": 4, "expire": 3,
-    "get": 18, "view": 12, "follow": 10, "patch": 12, "delete": 8, "bulk": 4,
+    "direct": 8, "large": 2, "vanish": 9, "slow": 4, "expire": 3,
+    "get": 18, "view": 12, "follow": 10, "part": 10, "patch": 12, "delete": 8, "bulk": 4,
     "list": 3, "usage": 2, "presign": 3, "moderate": 3, "withdraw": 6,
 }
 
@@ -54,11 +54,11 @@ class Client(threading.Thread):
         return self.rng.choice(self.nodes)
 
     def ask(self, kind, method, path, body=b"", node=None, owner=None,
-            headers=None, **how):
+            headers=None, root="/api/", **how):
         node = node or self.node()
         head = {"X-Owner": owner or self.owner}
         head.update(headers or {})
-        a = wire.request(node.port, method, "/api/" + path, head, body, **how)
+        a = wire.request(node.port, method, root + path, head, body, **how)
         self.ledger.answer(kind, a, "%s %s %s" % (node.name, method, path))
         if not a.status:
             time.sleep(0.1)
@@ -296,6 +296,23 @@ class Client(threading.Thread):
         elif o.status == 404:
             self.ledger.violation("%s: its object is not there" % image.id)
 
+    def do_part(self):
+        """The same through nginx, which looks first who may see it."""
+        image = self.pick()
+        if image is None:
+            return
+        a = self.ask("part", "GET", image.id, root="/part/")
+        if a.code or a.status == 410:
+            self.stands("part", image, a)
+        if a.status == 404 and not a.code:
+            self.ledger.violation("%s: its object is not there" % image.id)
+        if a.status == 200:
+            if hashlib.sha256(a.body).hexdigest() != image.sha256:
+                self.ledger.violation("%s: other bytes than acknowledged"
+                                      % image.id)
+            with self.ledger.lock:
+                self.ledger.read_whole += 1
+
     def do_list(self):
         self.ask("list", "GET", "user?limit=%d%s" % (
             self.rng.randint(1, 100), self.rng.choice(("", "&cursor=",
@@ -372,6 +389,11 @@ class Client(threading.Thread):
                      owner=who)
         if a.status == 302 and era == node.era and era % 2 == 0:
             self.ledger.violation("%s: a redirect by node %s after access was "
+                                  "withdrawn there" % (image.id, node.name))
+        a = self.ask("stranger", "GET", image.id, node=node, owner=who,
+                     root="/part/")
+        if a.status == 200 and era == node.era and era % 2 == 0:
+            self.ledger.violation("%s: shown by node %s after access was "
                                   "withdrawn there" % (image.id, node.name))
 
     def look_again(self):

@@ -63,7 +63,8 @@ class Verify:
             "not ready": list(images.find({"status": {"$ne": "ready"}})),
             "with a ticket": list(images.find({"direct": {"$exists": 1}})),
             "with a multipart upload": list(
-                images.find({"s3UploadId": {"$exists": 1}})),
+                images.find({"$or": [{"s3UploadId": {"$exists": 1}},
+                                     {"s3UploadsAt": {"$exists": 1}}]})),
             "with an entry of the quota": [
                 u for u in users.find({}) if u.get("storageQuota", {})
                 .get("pending")],
@@ -182,18 +183,16 @@ class Verify:
                           % (len(self.objects), len(self.docs)))
 
     def multipart(self):
-        """One whose beginning was never answered, or whose worker was killed
-        before it had noted the answer, is known to the storage alone: the
-        bucket's own rule ends it.  There can't be more than that."""
+        """Also of those whose beginning was never answered, or whose worker
+        was killed before it had noted the answer."""
         left = self.s3.list_multipart_uploads(
             Bucket=cluster.BUCKET).get("Uploads", [])
-        unheard = sum("beginning of a multipart upload failed" in line
-                      for n in self.cluster.nodes for line in n.errors())
-        unheard += self.ledger.killed
-        if left:
-            self.notes.append("%d multipart uploads open whose beginning "
-                              "nobody heard the answer of" % len(left))
-        for u in left[unheard:]:
+        self.notes.append("%d multipart uploads that only the storage knew "
+                          "of were aborted" % sum(
+                              "upload that nobody knew of" in line
+                              for n in self.cluster.nodes
+                              for line in n.errors()))
+        for u in left:
             self.bad("open multipart upload %s of %s since %s",
                      u["UploadId"], u["Key"], u["Initiated"])
 
@@ -243,9 +242,16 @@ class Verify:
                         self.bad("%s: a worker has %d %s, at first %d",
                                  n.name, w[kind], kind, most)
             for w in now:
-                if w["close_wait"]:
-                    self.bad("%s: %d connections that their peer has closed",
-                             n.name, w["close_wait"])
+                half = w["close_wait"]
+                mongo = {m.port for m in n.mongo.members}
+                if half:
+                    self.notes.append("%s: half closed, by port: %s (MongoDB "
+                                      "has %s)" % (n.name, half,
+                                                   sorted(mongo)))
+                # libmongoc notices when it next takes one of its pool
+                if [p for p in half if p not in mongo]:
+                    self.bad("%s: connections that their peer has closed, by "
+                             "port: %s", n.name, half)
 
     def ends(self):
         for n in self.cluster.nodes:
@@ -294,7 +300,6 @@ def metrics(node):
 
 def resources(node):
     """Of each worker: descriptors, threads, anonymous memory."""
-    mongo = {m.port for m in node.mongo.members}
     out = []
     for pid in node.workers():
         with open("/proc/%d/status" % pid) as f:
@@ -304,13 +309,13 @@ def resources(node):
             "fds": len(fds),
             "threads": int(re.search(r"Threads:\s+(\d+)", status)[1]),
             "memory": 1024 * int(re.search(r"RssAnon:\s+(\d+)", status)[1]),
-            "close_wait": close_wait(pid, fds, mongo),
+            "close_wait": close_wait(pid, fds),
         })
     return out
 
 
-def close_wait(pid, fds, mongo):
-    """Not MongoDB's: libmongoc notices when it next takes one of its pool."""
+def close_wait(pid, fds):
+    """Whose ends have closed, but not we: their ports."""
     inodes = set()
     for fd in fds:
         try:
@@ -322,8 +327,8 @@ def close_wait(pid, fds, mongo):
             inodes.add(m[1])
     with open("/proc/%d/net/tcp" % pid) as f:
         rows = [line.split() for line in f]
-    return sum(1 for r in rows if r[3] == "08" and r[9] in inodes
-               and int(r[2].split(":")[1], 16) not in mongo)
+    return [int(r[2].split(":")[1], 16) for r in rows
+            if r[3] == "08" and r[9] in inodes]
 
 
 def told(workers):
