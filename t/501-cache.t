@@ -225,6 +225,8 @@ subtest 'blocked, with its reason, from the cache' => sub {
     is($r[2]{headers}{'x-cache'}, 'HIT', 'a hit');
     is($r[2]{json}{error}{message}, 'abuse', 'its reason');
     seen('an admin sees it', [302, 'HIT'], $id, 'root&admin=1', '/long');
+    seen('too old to refuse by', [451, 'EXPIRED'], $id, 'alice', '/never')
+        for 1, 2;
 };
 
 subtest 'expiresAt passes while it is cached' => sub {
