@@ -7,5 +7,5 @@ use strict;
 use warnings;
 
 $ENV{IV_CACHE} or die "IV_CACHE is not set: run the tests by 'make test'\n";
-exec $ENV{TEST_PYTHON} // 'python3', 't/chaos/chaos.py', '--tap', '--seconds', 22,
+exec $ENV{TEST_PYTHON} // 'python3', 't/chaos/chaos.py', '--tap', '--seconds', 10,
      '--seed', 1, '--members', 1, '--clients', 6 or die "exec: $!\n";

@@ -222,7 +222,7 @@ class Verify:
 
     def resources(self):
         # connections kept alive end first
-        time.sleep(6)
+        time.sleep(2)
         for n in self.cluster.nodes:
             now, base = resources(n), self.base[n.name]
             self.notes.append("%s: %s; at first %s" % (
