@@ -162,7 +162,7 @@ static const ngx_http_image_vault_metric_t  ngx_http_image_vault_counters[] = {
       "", NGX_IV_COUNT_STORAGE_RETRIES },
 
     { "overloaded_total", "counter",
-      "What was refused for a full queue or full buffers.",
+      "What was refused for full queues, buffers or connections.",
       "", NGX_IV_COUNT_OVERLOADED },
 
     { "sweeps_total", "counter", "Sweeps this node has made.",

@@ -569,9 +569,15 @@ ngx_iv_call_failed(ngx_iv_call_state_t *st)
                         host);
         break;
 
+    case NGX_IV_CALL_FULL:
+        ngx_log_error(NGX_LOG_WARN, call->log, 0,
+                      "no connection is free for a request to \"%V\": raise "
+                      "worker_connections, worker_rlimit_nofile", host);
+        break;
+
     case NGX_IV_CALL_MEMORY:
         ngx_log_error(NGX_LOG_WARN, call->log, 0,
-                      "no memory or connection for a request to \"%V\"", host);
+                      "no memory for a request to \"%V\"", host);
         break;
     }
 }

@@ -92,7 +92,7 @@ ngx_iv_call_connect(ngx_iv_call_state_t *st)
     } while (rc == NGX_DECLINED);
 
     if (rc == NGX_ERROR) {
-        ngx_iv_call_finish(st, NGX_IV_CALL_MEMORY);
+        ngx_iv_call_finish(st, NGX_IV_CALL_FULL);
         return;
     }
 

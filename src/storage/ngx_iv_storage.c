@@ -439,6 +439,7 @@ ngx_iv_storage_start(ngx_iv_storage_op_t *op, ngx_iv_time_e what,
                       "storage \"%V\": all %ui operations of max_active are "
                       "in use", &st->conf->name, st->conf->max_active);
 
+        ngx_iv_zone_add(st->env->zone, NGX_IV_COUNT_OVERLOADED, 1);
         ngx_iv_storage_post(op, NGX_IV_OVERLOADED);
         return;
     }

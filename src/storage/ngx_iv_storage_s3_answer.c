@@ -200,6 +200,14 @@ ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
         result = NGX_IV_BREAKER_NOTHING;
         break;
 
+    case NGX_IV_CALL_FULL:
+        ngx_iv_zone_add(s->op->storage->env->zone, NGX_IV_COUNT_OVERLOADED, 1);
+        result = NGX_IV_BREAKER_NOTHING;
+        f->code = NGX_IV_OVERLOADED;
+        f->what = "no connection of the worker is free";
+        f->hint = "see the lines above";
+        break;
+
     default: /* NGX_IV_CALL_MEMORY */
         result = NGX_IV_BREAKER_NOTHING;
         f->code = NGX_IV_INTERNAL;
