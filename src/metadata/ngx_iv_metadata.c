@@ -377,6 +377,20 @@ ngx_iv_metadata_run(void *ctx, ngx_log_t *log)
 {
     ngx_iv_metadata_work_t  *work = ctx;
 
+    /*
+     * What was queued before the breaker opened would take a timeout each, one
+     * after the other: the last of a long queue would wait for minutes.
+     */
+
+    if (!work->call.trial
+        && ngx_iv_breaker_state(&work->metadata->breaker)
+           != NGX_IV_BREAKER_CLOSED)
+    {
+        work->call.code = NGX_IV_METADATA_UNAVAILABLE;
+        work->call.skipped = 1;
+        return;
+    }
+
     ngx_iv_mongo_run(&work->call);
     ngx_iv_metadata_drop(work->metadata, &work->call);
 }

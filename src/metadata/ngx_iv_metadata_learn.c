@@ -68,7 +68,7 @@ ngx_iv_metadata_learn(ngx_iv_metadata_t *md, ngx_iv_mongo_call_t *call,
     if (call->down) {
         result = NGX_IV_BREAKER_BAD;
 
-    } else if (call->code == NGX_IV_OVERLOADED) {
+    } else if (call->skipped || call->code == NGX_IV_OVERLOADED) {
         result = NGX_IV_BREAKER_NOTHING;
 
     } else {

@@ -121,6 +121,7 @@ typedef struct {
     unsigned                unknown:1;
     unsigned                down:1;     /* no server: open the breaker */
     unsigned                trial:1;    /* given: the breaker's trial */
+    unsigned                skipped:1;  /* not made: the breaker opened first */
 
     /* what to log at error, empty: nothing */
     u_char                  message[NGX_IV_MONGO_MESSAGE_LEN];
