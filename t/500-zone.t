@@ -71,7 +71,7 @@ $n->{http} =~ s/other:2m/other:8k/;
 $n->write_conf;
 my ($rc, $out) = $n->command('-t');
 isnt($rc, 0, 'too small');
-like($out, qr/"other:8k" in "image_vault_zone".*at least 32k/,
+like($out, qr/"other:8k" in "image_vault_zone".*at least 64k/,
      'says the least');
 $n->signal('HUP');
 wait_for { $n->error_log =~ /other:8k/ } 5;

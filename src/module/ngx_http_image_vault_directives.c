@@ -5,7 +5,7 @@
 
 #include "module/ngx_http_image_vault_conf.h"
 
-#define NGX_HTTP_IMAGE_VAULT_ZONE_PAGES  8
+#define NGX_HTTP_IMAGE_VAULT_ZONE_PAGES  16
 
 
 static char *ngx_http_image_vault_cache_time(ngx_conf_t *cf, ngx_str_t *value,

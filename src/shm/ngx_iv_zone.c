@@ -5,7 +5,7 @@
 
 #define NGX_IV_ZONE_MAGIC     0x6976617a
 #define NGX_IV_ZONE_LAYOUT    5
-#define NGX_IV_ZONE_PAGES     8
+#define NGX_IV_ZONE_PAGES     16
 #define NGX_IV_ZONE_SPARE     2
 #define NGX_IV_ZONE_SPARE_MAX 64
 

@@ -114,7 +114,7 @@ typedef struct ngx_iv_zone_watch_s  ngx_iv_zone_watch_t;
 
 
 /* while the configuration is read; tag: the module.  NULL: already said in the
- * log.  Smallest size: 8 pages. */
+ * log.  Smallest size: 16 pages. */
 ngx_iv_zone_t *ngx_iv_zone_create(ngx_conf_t *cf, ngx_str_t *name, size_t size,
     void *tag);
 
