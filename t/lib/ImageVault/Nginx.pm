@@ -28,6 +28,7 @@ sub new {
     my $self = bless {
         name    => 'node',
         workers => 1,
+        connections => 2048,
         main    => '',
         http    => '',
         server  => '',
@@ -103,7 +104,7 @@ daemon on;
 worker_processes $self->{workers};
 pid $d/logs/nginx.pid;
 error_log $d/logs/error.log $level;
-events { worker_connections 2048; }
+events { worker_connections $self->{connections}; }
 http {
     default_type application/octet-stream;
     access_log $d/logs/access.log;
