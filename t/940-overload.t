@@ -132,11 +132,16 @@ sub undone {
        "$what: nothing is left uploading");
 }
 
+sub count {
+    my ($filter) = @_;
+    return wait_images($filter, -1, 0);
+}
+
 # of more than 1,024 at once in a worker some are left to the sweep
 sub nearly_undone {
     my ($count, $what) = @_;
     my $left;
-    wait_for { !($left = find_images({ status => 'uploading' })) } 5;
+    wait_for { !($left = count({ status => 'uploading' })) } 5;
     diag("$what: $left are left to the sweep") if $left;
     cmp_ok($left, '<=', $count, "$what: most are undone at once");
 }
@@ -163,7 +168,6 @@ subtest '2,000 slow clients, 10,000 idle ones' => sub {
         server => 'location /api { image_vault_api s3; }',
     )->start;
     my $paths = known($n, '/api', 8);
-    my $before = find_images({ status => 'ready' });
     my $load = ImageVault::Load->new(port => $port);
 
     # libmongoc's connections, threads and arenas come with the first wave
@@ -176,7 +180,7 @@ subtest '2,000 slow clients, 10,000 idle ones' => sub {
     my $base = state_of($n);
     my $bound = bound_of(redirects($n, $paths, undef, 'idle'));
 
-    my $ready = find_images({ status => 'ready' });
+    my $ready = count({ status => 'ready' });
     my $size = 1024 * ($Seconds + 4);
     my $began = time;
     my $slowly = sub {
@@ -214,7 +218,7 @@ subtest '2,000 slow clients, 10,000 idle ones' => sub {
     $load->do('close');
     $many->do('close');
     undone({}, 'large ones that went');
-    is(scalar(find_images({ status => 'ready' })) - $ready, 1600,
+    is((count({ status => 'ready' })) - $ready, 1600,
        'the others are ready');
     $many->end;
 
@@ -387,7 +391,7 @@ subtest 'worker_connections are used up' => sub {
     $r->{json} = eval { json($r->{body}) };
     refused($r, 'overloaded', 'no connection to the storage');
     undone({}, 'no connection');
-    is(scalar(find_images({ r2Key => { '$regex' => '^nospace/' },
+    is((count({ r2Key => { '$regex' => '^nospace/' },
                             status => 'error' })), 1, 'its document is undone');
     is(scalar(objects('nospace/')), 1, 'no object but the first one');
     like($n->error_log, qr/no connection is free for a request to/,
@@ -433,7 +437,6 @@ subtest 'a full disk' => sub {
     my @files = $files->();
     is(@files, 3, 'three files');
 
-    my $all = find_images({ storage => 'local' });
     refused(upload($n, '/api', 300_000), 'storage_unavailable', 'a body');
     refused(upload($n, '/api', 300_000, '-H', 'Transfer-Encoding: chunked'),
             'storage_unavailable', 'a chunked body');
@@ -449,7 +452,7 @@ subtest 'a full disk' => sub {
     is($b->{without_retry_after}, 0, 'with Retry-After');
     $load->end;
     undone({ storage => 'local' }, 'a full disk');
-    is(scalar(find_images({ storage => 'local', status => 'error' })), 19,
+    is((count({ storage => 'local', status => 'error' })), 19,
        'their documents are undone');
     ok((wait_for { @{[$files->()]} == 3 } 10), 'no part of a file is left')
         or diag(join "\n", $files->());
@@ -505,7 +508,7 @@ subtest '5,000 headers' => sub {
     };
     $wave->($_) for keys %bad;          # arenas of malloc() come with these
     my $base = state_of($n);
-    my $images = find_images();
+    my $images = count({});
     for my $what (sort keys %bad) {
         my $r = $wave->($what);
         my @words = sort keys %{ $r->{count} };
@@ -515,7 +518,7 @@ subtest '5,000 headers' => sub {
         is(scalar(grep { !/\A4(?:00|13) \w/ } @words), 0, "$what: refused")
             or diag(explain($r));
     }
-    is(scalar(find_images()), $images, 'nothing was stored');
+    is(count({}), $images, 'nothing was stored');
     $load->end;
     back($n, $base, 8, 24, '5,000 headers');
     $n->done;
