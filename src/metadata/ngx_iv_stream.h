@@ -13,8 +13,10 @@
 #include "metadata/ngx_iv_mongo.h"
 #include "shm/ngx_iv_zone_watch.h"
 
-/* how long the server waits for a change before it says that there is none */
-#define NGX_IV_STREAM_AWAIT  500
+/* how long the server waits for a change before it says that there is none: a
+ * worker that is told to go waits for it, and for the driver's threads, within
+ * the 1.5 s after which nginx's master kills */
+#define NGX_IV_STREAM_AWAIT  200
 
 
 typedef struct ngx_iv_stream_s  ngx_iv_stream_t;
