@@ -555,15 +555,23 @@ thread(void *data)
 static void
 test_threads(void)
 {
-    ngx_uint_t        i;
-    pthread_t         t[THREADS];
-    ngx_iv_breaker_t  b, holds[THREADS];
+    ngx_uint_t               i;
+    pthread_t                t[THREADS];
+    ngx_iv_breaker_t         b, holds[THREADS];
+    ngx_iv_breaker_limits_t  patient;
 
     start(&b, "s3");
     trying = most = trials = 0;
 
+    /* the others move the clock on while a thread is kept from running: a try
+     * must not be given up for that */
+
+    patient = *b.limits;
+    patient.trial = 1000000000;
+
     for (i = 0; i < THREADS; i++) {
         hold(&holds[i], "s3", (uint32_t) i + 100);
+        holds[i].limits = &patient;
         OK(pthread_create(&t[i], NULL, thread, &holds[i]) == 0);
     }
 
