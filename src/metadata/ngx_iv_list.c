@@ -133,6 +133,7 @@ ngx_iv_list_read(ngx_iv_mongo_ctx_t *ctx, mongoc_cursor_t *cursor,
 
             ngx_iv_mongo_invalid(ctx, doc, field);
             call->code = NGX_OK;
+            found->strange++;
             continue;
         }
 

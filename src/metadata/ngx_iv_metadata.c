@@ -10,15 +10,6 @@
 #define NGX_IV_METADATA_LATE(timeout)  (5 * (timeout) + 10000)
 
 
-typedef struct {
-    ngx_iv_job_t         *job;          /* under way, else NULL */
-    ngx_event_t           refused;
-    ngx_event_t           late;         /* timer: the thread hangs */
-    ngx_msec_t            start;
-    unsigned              busy:1;
-} ngx_iv_metadata_state_t;
-
-
 static void ngx_iv_metadata_cancel(void *data);
 static void ngx_iv_metadata_refused(ngx_event_t *ev);
 static void ngx_iv_metadata_late(ngx_event_t *ev);
@@ -27,8 +18,6 @@ static ngx_int_t ngx_iv_metadata_result(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_call_t *call);
 static ngx_int_t ngx_iv_metadata_result_refs(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_call_t *call);
-static void ngx_iv_metadata_by_id(ngx_iv_metadata_op_t *op,
-    ngx_iv_mongo_kind_e kind, const u_char *id);
 static void ngx_iv_metadata_with_document(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_kind_e kind, const ngx_iv_document_t *doc);
 static void ngx_iv_metadata_release_lease(ngx_iv_metadata_t *md);
@@ -65,6 +54,12 @@ ngx_iv_metadata_create(ngx_cycle_t *cycle, const ngx_iv_metadata_conf_t *conf,
     md->pause = NGX_IV_METADATA_RETRY_MIN;
     md->late = NGX_IV_METADATA_LATE(conf->timeout);
 
+    ngx_queue_init(&md->waiting);
+
+    md->patience.handler = ngx_iv_metadata_get_patience;
+    md->patience.data = md;
+    md->patience.log = cycle->log;
+
     md->indexes.handler = ngx_iv_metadata_indexes;
     md->indexes.data = md;
     md->indexes.log = cycle->log;
@@ -83,6 +78,10 @@ ngx_iv_metadata_destroy(ngx_iv_metadata_t *md)
 {
     if (md->indexes.timer_set) {
         ngx_del_timer(&md->indexes);
+    }
+
+    if (md->patience.timer_set) {
+        ngx_del_timer(&md->patience);
     }
 
     ngx_iv_audit_exit(md);
@@ -158,6 +157,8 @@ ngx_iv_metadata_op_create(ngx_iv_metadata_t *md, ngx_pool_t *pool,
     op->metadata = md;
     op->state = st;
 
+    st->op = op;
+
     cln->handler = ngx_iv_metadata_cancel;
     cln->data = st;
 
@@ -183,6 +184,10 @@ ngx_iv_metadata_cancel(void *data)
         ngx_del_timer(&st->late);
     }
 
+    if (st->queued) {
+        ngx_iv_metadata_get_leave(st);
+    }
+
     if (st->job) {
         st->job->data = NULL;
         st->job = NULL;
@@ -190,23 +195,18 @@ ngx_iv_metadata_cancel(void *data)
 }
 
 
-/* NULL: the operation is refused already */
-
-ngx_iv_mongo_call_t *
-ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
+ngx_int_t
+ngx_iv_metadata_reset(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
 {
-    ngx_iv_metadata_t        *md;
-    ngx_iv_metadata_work_t   *work;
     ngx_iv_metadata_state_t  *st;
 
-    md = op->metadata;
     st = op->state;
 
     if (st->busy) {
         ngx_log_error(NGX_LOG_ALERT, op->log, 0,
                       "metadata %s begun while another call is under way",
                       ngx_iv_mongo_name(kind));
-        return NULL;
+        return NGX_ERROR;
     }
 
     st->busy = 1;
@@ -226,6 +226,26 @@ ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
     op->outcomes = NULL;
     op->noutcomes = 0;
     op->status = 0;
+
+    return NGX_OK;
+}
+
+
+/* NULL: the operation is refused already */
+
+ngx_iv_mongo_call_t *
+ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind)
+{
+    ngx_iv_metadata_t        *md;
+    ngx_iv_metadata_work_t   *work;
+    ngx_iv_metadata_state_t  *st;
+
+    md = op->metadata;
+    st = op->state;
+
+    if (ngx_iv_metadata_reset(op, kind) != NGX_OK) {
+        return NULL;
+    }
 
     ngx_iv_zone_add(md->zone, NGX_IV_COUNT_METADATA_REQUESTS, 1);
 
@@ -535,7 +555,7 @@ ngx_iv_metadata_result_refs(ngx_iv_metadata_op_t *op,
 }
 
 
-static void
+void
 ngx_iv_metadata_by_id(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
     const u_char *id)
 {
@@ -570,13 +590,6 @@ ngx_iv_metadata_with_document(ngx_iv_metadata_op_t *op,
     }
 
     ngx_iv_metadata_post(op);
-}
-
-
-void
-ngx_iv_metadata_get(ngx_iv_metadata_op_t *op, const u_char id[NGX_IV_ID_LEN])
-{
-    ngx_iv_metadata_by_id(op, NGX_IV_MONGO_GET, id);
 }
 
 

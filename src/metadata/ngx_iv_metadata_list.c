@@ -418,6 +418,7 @@ ngx_iv_metadata_found(ngx_iv_metadata_op_t *op, ngx_iv_mongo_call_t *call)
     }
 
     found->more = src->more;
+    found->strange = src->strange;
     found->total = src->total;
 
     if (ngx_iv_metadata_found_documents(op->pool, found, src) != NGX_OK

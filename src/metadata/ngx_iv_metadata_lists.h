@@ -154,6 +154,7 @@ typedef struct ngx_iv_found_s {
     ngx_iv_document_t  *documents;
     ngx_uint_t      ndocuments;
     ngx_uint_t      more;           /* 1: the list goes on */
+    ngx_uint_t      strange;        /* documents that can't be understood */
     int64_t         total;          /* -1: not asked for */
     ngx_int_t      *codes;          /* bulk: of each id, in their order */
     ngx_uint_t      ncodes;

@@ -2,6 +2,7 @@
  * What the files of the metadata store's event loop side share.
  *
  * ngx_iv_metadata.c          images, the sweep's; how an operation runs
+ * ngx_iv_metadata_get.c      look-ups, together
  * ngx_iv_metadata_learn.c    what calls tell of the server, the breaker
  * ngx_iv_metadata_account.c  quota and repeated requests
  * ngx_iv_metadata_list.c     lists, changes, users
@@ -45,9 +46,30 @@ struct ngx_iv_metadata_s {
     ngx_uint_t            refused;      /* since the breaker opened */
     ngx_iv_audit_queue_t *audit;        /* NULL: no entry came yet */
 
+    ngx_queue_t           waiting;      /* look-ups: ngx_iv_metadata_state_t */
+    ngx_uint_t            nwaiting;
+    ngx_uint_t            asking;       /* those, and those on their way */
+    ngx_uint_t            getting;      /* questions on their way */
+    ngx_event_t           patience;
+
     ngx_str_t             holder;       /* of the lease, empty: not held */
     u_char                holder_buf[256];
 };
+
+
+/* what an operation has for itself, in its pool */
+typedef struct {
+    ngx_iv_job_t         *job;          /* under way, else NULL */
+    ngx_event_t           refused;
+    ngx_event_t           late;         /* timer: the thread hangs */
+    ngx_msec_t            start;
+    ngx_iv_metadata_op_t *op;
+    ngx_queue_t           queue;        /* a look-up: where it waits, … */
+    ngx_uint_t           *queued;       /* … and how many do; NULL: nowhere */
+    u_char                id[NGX_IV_ID_LEN];
+    unsigned              busy:1;
+    unsigned              alone:1;      /* not with others */
+} ngx_iv_metadata_state_t;
 
 
 /* what the job of an operation works on; outlives the operation */
@@ -80,6 +102,16 @@ void ngx_iv_metadata_forget(ngx_iv_metadata_t *md,
 
 /* a timer's handler, its data is the store */
 void ngx_iv_metadata_indexes(ngx_event_t *ev);
+
+/* it is busy from now on, without results.  NGX_OK; NGX_ERROR: it was, alert */
+ngx_int_t ngx_iv_metadata_reset(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_kind_e kind);
+void ngx_iv_metadata_by_id(ngx_iv_metadata_op_t *op,
+    ngx_iv_mongo_kind_e kind, const u_char *id);
+/* a look-up leaves the queue it waits in: its asker goes away */
+void ngx_iv_metadata_get_leave(ngx_iv_metadata_state_t *st);
+/* a timer's handler, its data is the store */
+void ngx_iv_metadata_get_patience(ngx_event_t *ev);
 
 /* what is to be called for, in the job's pool; NULL: refused already */
 ngx_iv_mongo_call_t *ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op,
