@@ -241,7 +241,7 @@ subtest 'expiresAt passes while it is cached' => sub {
         sleep 0.02;
     }
     ok($seen{'302 HIT'}, 'hits before');
-    is($early, 0, 'none refused before');
+    is($early, 0, 'none refused before') or diag(explain(\%seen));
     is($late, 0, 'none redirected after') or diag(explain(\%seen));
     ok((wait_for { view($id, 'alice', '/long') == 404 } 10),
        'the sweep takes it, and its entry');
