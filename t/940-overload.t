@@ -391,7 +391,8 @@ subtest 'worker_connections are used up' => sub {
                       skip => length $begin);
     $r->{json} = eval { json($r->{body}) };
     refused($r, 'overloaded', 'no connection to the storage');
-    undone({}, 'no connection');
+    # the first case may leave some of its 2,000 to the sweep
+    undone({ r2Key => { '$regex' => '^nospace/' } }, 'no connection');
     is((count({ r2Key => { '$regex' => '^nospace/' },
                             status => 'error' })), 1, 'its document is undone');
     is(scalar(objects('nospace/')), 1, 'no object but the first one');
