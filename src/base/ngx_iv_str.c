@@ -15,6 +15,26 @@ ngx_iv_equal(const ngx_str_t *a, const ngx_str_t *b)
 }
 
 
+ngx_int_t
+ngx_iv_copy_str(ngx_pool_t *pool, ngx_str_t *dst, const ngx_str_t *src)
+{
+    if (src->len == 0) {
+        ngx_str_null(dst);
+        return NGX_OK;
+    }
+
+    dst->data = ngx_pnalloc(pool, src->len);
+    if (dst->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(dst->data, src->data, src->len);
+    dst->len = src->len;
+
+    return NGX_OK;
+}
+
+
 ngx_uint_t
 ngx_iv_equal_ct(const u_char *a, const u_char *b, size_t n)
 {

@@ -1,5 +1,5 @@
 /*
- * Small pure helpers: hex, random bytes, constant time, ids.
+ * Small pure helpers: copies, hex, random bytes, constant time, ids.
  */
 
 #ifndef NGX_IV_STR_H
@@ -13,6 +13,10 @@
 
 /* 1 if equal, byte for byte; not for secrets */
 ngx_uint_t ngx_iv_equal(const ngx_str_t *a, const ngx_str_t *b);
+
+/* a copy of src's bytes in pool; an empty one is null.  NGX_OK or NGX_ERROR */
+ngx_int_t ngx_iv_copy_str(ngx_pool_t *pool, ngx_str_t *dst,
+    const ngx_str_t *src);
 
 /* 1 if equal; the time depends on the lengths only */
 ngx_uint_t ngx_iv_equal_ct(const u_char *a, const u_char *b, size_t n);

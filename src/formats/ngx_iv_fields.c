@@ -55,8 +55,6 @@ static ngx_int_t ngx_iv_fields_arg(ngx_iv_fields_t *f, u_char *p,
     u_char *last);
 static ngx_int_t ngx_iv_fields_copy_list(ngx_pool_t *pool, ngx_str_t **dst,
     const ngx_str_t *src, ngx_uint_t n);
-static ngx_int_t ngx_iv_fields_dup(ngx_pool_t *pool, ngx_str_t *dst,
-    const ngx_str_t *src);
 static ngx_str_t ngx_iv_fields_trim(const ngx_str_t *s);
 static void ngx_iv_fields_fold(ngx_str_t *owner);
 static ngx_int_t ngx_iv_fields_bad(ngx_iv_fields_t *f, const char *why);
@@ -210,7 +208,7 @@ ngx_iv_fields_copy(ngx_pool_t *pool, ngx_iv_fields_t *dst,
         || ngx_iv_fields_copy_list(pool, &copy.shared_with, src->shared_with,
                                    src->nshared)
            != NGX_OK
-        || ngx_iv_fields_dup(pool, &copy.user, &src->user) != NGX_OK)
+        || ngx_iv_copy_str(pool, &copy.user, &src->user) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -242,30 +240,10 @@ ngx_iv_fields_copy_list(ngx_pool_t *pool, ngx_str_t **dst,
     }
 
     for (i = 0; i < n; i++) {
-        if (ngx_iv_fields_dup(pool, &(*dst)[i], &src[i]) != NGX_OK) {
+        if (ngx_iv_copy_str(pool, &(*dst)[i], &src[i]) != NGX_OK) {
             return NGX_ERROR;
         }
     }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_iv_fields_dup(ngx_pool_t *pool, ngx_str_t *dst, const ngx_str_t *src)
-{
-    ngx_str_null(dst);
-
-    if (src->len == 0) {
-        return NGX_OK;
-    }
-
-    dst->data = ngx_pstrdup(pool, (ngx_str_t *) src);
-    if (dst->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    dst->len = src->len;
 
     return NGX_OK;
 }
@@ -556,7 +534,7 @@ ngx_iv_fields_put(ngx_iv_fields_t *f, ngx_str_t **list, ngx_uint_t *n,
         }
     }
 
-    if (ngx_iv_fields_dup(f->pool, &copy, item) != NGX_OK) {
+    if (ngx_iv_copy_str(f->pool, &copy, item) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -651,7 +629,7 @@ ngx_iv_fields_user(ngx_iv_fields_t *f, const ngx_str_t *value)
         return ngx_iv_fields_bad(f, "userId is not valid");
     }
 
-    if (ngx_iv_fields_dup(f->pool, &f->user, value) != NGX_OK) {
+    if (ngx_iv_copy_str(f->pool, &f->user, value) != NGX_OK) {
         return NGX_ERROR;
     }
 

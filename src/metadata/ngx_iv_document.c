@@ -57,7 +57,7 @@ ngx_iv_document_copy(ngx_pool_t *pool, ngx_iv_document_t *dst,
 
     for (i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
 
-        if (ngx_iv_document_copy_str(pool,
+        if (ngx_iv_copy_str(pool,
                               (ngx_str_t *) ((u_char *) dst + strings[i]),
                               (ngx_str_t *) ((u_char *) src + strings[i]))
             != NGX_OK)
@@ -74,27 +74,6 @@ ngx_iv_document_copy(ngx_pool_t *pool, ngx_iv_document_t *dst,
 
     return ngx_iv_document_copy_list(pool, &dst->shared_with,
                                      src->shared_with, src->nshared);
-}
-
-
-ngx_int_t
-ngx_iv_document_copy_str(ngx_pool_t *pool, ngx_str_t *dst,
-    const ngx_str_t *src)
-{
-    if (src->len == 0) {
-        ngx_str_null(dst);
-        return NGX_OK;
-    }
-
-    dst->data = ngx_pnalloc(pool, src->len);
-    if (dst->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(dst->data, src->data, src->len);
-    dst->len = src->len;
-
-    return NGX_OK;
 }
 
 
@@ -117,7 +96,7 @@ ngx_iv_document_copy_list(ngx_pool_t *pool, ngx_str_t **dst,
     }
 
     for (i = 0; i < n; i++) {
-        if (ngx_iv_document_copy_str(pool, &list[i], &src[i]) != NGX_OK) {
+        if (ngx_iv_copy_str(pool, &list[i], &src[i]) != NGX_OK) {
             return NGX_ERROR;
         }
     }

@@ -25,9 +25,6 @@
 ngx_int_t ngx_iv_document_copy(ngx_pool_t *pool, ngx_iv_document_t *dst,
     const ngx_iv_document_t *src);
 
-ngx_int_t ngx_iv_document_copy_str(ngx_pool_t *pool, ngx_str_t *dst,
-    const ngx_str_t *src);
-
 /* appends all fields but _id, updatedAt (the server's) and direct.  NGX_OK,
  * NGX_ERROR: too large, or a key, storage or owner that is no UTF-8 */
 ngx_int_t ngx_iv_document_append(bson_t *b, const ngx_iv_document_t *doc);

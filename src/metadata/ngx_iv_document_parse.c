@@ -537,7 +537,7 @@ ngx_iv_document_str(ngx_pool_t *pool, const bson_iter_t *it, ngx_str_t *s)
     src.data = (u_char *) bson_iter_utf8(it, &len);
     src.len = len;
 
-    return ngx_iv_document_copy_str(pool, s, &src);
+    return ngx_iv_copy_str(pool, s, &src);
 }
 
 

@@ -530,19 +530,19 @@ ngx_iv_metadata_result_refs(ngx_iv_metadata_op_t *op,
         ref = &op->refs[i];
         *ref = call->refs[i];
 
-        if (ngx_iv_document_copy_str(op->pool, &ref->key, &call->refs[i].key)
+        if (ngx_iv_copy_str(op->pool, &ref->key, &call->refs[i].key)
             != NGX_OK
-            || ngx_iv_document_copy_str(op->pool, &ref->storage,
-                                        &call->refs[i].storage)
+            || ngx_iv_copy_str(op->pool, &ref->storage,
+                               &call->refs[i].storage)
                != NGX_OK
-            || ngx_iv_document_copy_str(op->pool, &ref->owner,
-                                        &call->refs[i].owner)
+            || ngx_iv_copy_str(op->pool, &ref->owner,
+                               &call->refs[i].owner)
                != NGX_OK
-            || ngx_iv_document_copy_str(op->pool, &ref->upload_id,
-                                        &call->refs[i].upload_id)
+            || ngx_iv_copy_str(op->pool, &ref->upload_id,
+                               &call->refs[i].upload_id)
                != NGX_OK
-            || ngx_iv_document_copy_str(op->pool, &ref->staging_key,
-                                        &call->refs[i].staging_key)
+            || ngx_iv_copy_str(op->pool, &ref->staging_key,
+                               &call->refs[i].staging_key)
                != NGX_OK)
         {
             return NGX_ERROR;

@@ -25,7 +25,7 @@ ngx_iv_metadata_multipart(ngx_iv_metadata_op_t *op,
 
     ngx_memcpy(call->id, id, NGX_IV_ID_LEN);
 
-    if (ngx_iv_document_copy_str(call->pool, &call->upload_id, upload_id)
+    if (ngx_iv_copy_str(call->pool, &call->upload_id, upload_id)
         != NGX_OK)
     {
         ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
@@ -105,7 +105,7 @@ ngx_iv_metadata_quota(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
 
     ngx_memcpy(call->id, id, NGX_IV_ID_LEN);
 
-    if (ngx_iv_document_copy_str(call->pool, &call->owner, owner) != NGX_OK) {
+    if (ngx_iv_copy_str(call->pool, &call->owner, owner) != NGX_OK) {
         ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
         return NULL;
     }
@@ -190,8 +190,8 @@ ngx_iv_metadata_request(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
         return NULL;
     }
 
-    if (ngx_iv_document_copy_str(call->pool, &call->owner, owner) != NGX_OK
-        || ngx_iv_document_copy_str(call->pool, &call->key, key) != NGX_OK)
+    if (ngx_iv_copy_str(call->pool, &call->owner, owner) != NGX_OK
+        || ngx_iv_copy_str(call->pool, &call->key, key) != NGX_OK)
     {
         ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
         return NULL;
@@ -223,10 +223,10 @@ ngx_iv_metadata_outcomes(ngx_pool_t *pool, ngx_iv_outcome_t **dst,
     for (i = 0; i < n; i++) {
         list[i] = src[i];
 
-        if (ngx_iv_document_copy_str(pool, &list[i].name, &src[i].name)
+        if (ngx_iv_copy_str(pool, &list[i].name, &src[i].name)
             != NGX_OK
-            || ngx_iv_document_copy_str(pool, &list[i].message,
-                                        &src[i].message)
+            || ngx_iv_copy_str(pool, &list[i].message,
+                               &src[i].message)
                != NGX_OK)
         {
             return NGX_ERROR;

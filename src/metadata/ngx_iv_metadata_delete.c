@@ -23,7 +23,7 @@ ngx_iv_metadata_delete(ngx_iv_metadata_op_t *op,
     call->version = version;
     (void) ngx_cpystrn(call->why, (u_char *) why, NGX_IV_MONGO_WHY_LEN);
 
-    if (ngx_iv_document_copy_str(call->pool, &call->owner, owner) != NGX_OK) {
+    if (ngx_iv_copy_str(call->pool, &call->owner, owner) != NGX_OK) {
         ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
         return;
     }

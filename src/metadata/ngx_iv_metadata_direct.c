@@ -81,7 +81,7 @@ ngx_iv_metadata_direct(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
     ngx_memcpy(call->id, id, NGX_IV_ID_LEN);
 
     if (owner
-        && ngx_iv_document_copy_str(call->pool, &call->owner, owner) != NGX_OK)
+        && ngx_iv_copy_str(call->pool, &call->owner, owner) != NGX_OK)
     {
         ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
         return;

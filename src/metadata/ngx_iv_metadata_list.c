@@ -123,8 +123,8 @@ ngx_iv_metadata_moderate(ngx_iv_metadata_op_t *op,
 
     if (reason) {
         call->lists->block = 1;
-        rc = ngx_iv_document_copy_str(call->pool, &call->lists->reason,
-                                      reason);
+        rc = ngx_iv_copy_str(call->pool, &call->lists->reason,
+                             reason);
     }
 
     ngx_iv_metadata_lists_post(op, rc);
@@ -144,9 +144,9 @@ ngx_iv_metadata_usage(ngx_iv_metadata_op_t *op, const ngx_str_t *owner,
 
     call->quota = *quota;
 
-    ngx_iv_metadata_lists_post(op, ngx_iv_document_copy_str(call->pool,
-                                                            &call->owner,
-                                                            owner));
+    ngx_iv_metadata_lists_post(op, ngx_iv_copy_str(call->pool,
+                                                   &call->owner,
+                                                   owner));
 }
 
 
@@ -180,9 +180,9 @@ ngx_iv_metadata_users(ngx_iv_metadata_op_t *op, const ngx_str_t *after,
     call->limit = limit;
 
     ngx_iv_metadata_lists_post(op,
-                               ngx_iv_document_copy_str(call->pool,
-                                                        &call->lists->user.id,
-                                                        after));
+                               ngx_iv_copy_str(call->pool,
+                                               &call->lists->user.id,
+                                               after));
 }
 
 
@@ -197,9 +197,9 @@ ngx_iv_metadata_user(ngx_iv_metadata_op_t *op, const ngx_str_t *id)
     }
 
     ngx_iv_metadata_lists_post(op,
-                               ngx_iv_document_copy_str(call->pool,
-                                                        &call->lists->user.id,
-                                                        id));
+                               ngx_iv_copy_str(call->pool,
+                                               &call->lists->user.id,
+                                               id));
 }
 
 
@@ -217,9 +217,9 @@ ngx_iv_metadata_user_patch(ngx_iv_metadata_op_t *op,
     call->lists->user = *patch;
 
     ngx_iv_metadata_lists_post(op,
-                               ngx_iv_document_copy_str(call->pool,
-                                                        &call->lists->user.id,
-                                                        &patch->id));
+                               ngx_iv_copy_str(call->pool,
+                                               &call->lists->user.id,
+                                               &patch->id));
 }
 
 
@@ -265,10 +265,10 @@ ngx_iv_metadata_copy_list(ngx_pool_t *pool, ngx_iv_list_t *dst,
 
     dst->limit = ngx_max(ngx_min(src->limit, NGX_IV_LIST_MAX), 1);
 
-    if (ngx_iv_document_copy_str(pool, &dst->owner, &src->owner) != NGX_OK
-        || ngx_iv_document_copy_str(pool, &dst->type, &src->type) != NGX_OK
-        || ngx_iv_document_copy_str(pool, &dst->q, &src->q) != NGX_OK
-        || ngx_iv_document_copy_str(pool, &dst->after.name, &src->after.name)
+    if (ngx_iv_copy_str(pool, &dst->owner, &src->owner) != NGX_OK
+        || ngx_iv_copy_str(pool, &dst->type, &src->type) != NGX_OK
+        || ngx_iv_copy_str(pool, &dst->q, &src->q) != NGX_OK
+        || ngx_iv_copy_str(pool, &dst->after.name, &src->after.name)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -284,9 +284,9 @@ ngx_iv_metadata_copy_patch(ngx_pool_t *pool, ngx_iv_patch_t *dst,
 {
     *dst = *src;
 
-    if (ngx_iv_document_copy_str(pool, &dst->owner, &src->owner) != NGX_OK
-        || ngx_iv_document_copy_str(pool, &dst->original_name,
-                                    &src->original_name)
+    if (ngx_iv_copy_str(pool, &dst->owner, &src->owner) != NGX_OK
+        || ngx_iv_copy_str(pool, &dst->original_name,
+                           &src->original_name)
            != NGX_OK
         || ngx_iv_metadata_copy_strs(pool, &dst->tags, src->tags, src->ntags)
            != NGX_OK)
@@ -309,7 +309,7 @@ ngx_iv_metadata_copy_bulk(ngx_pool_t *pool, ngx_iv_bulk_t *dst,
 
     *dst = *src;
 
-    if (ngx_iv_document_copy_str(pool, &dst->owner, &src->owner) != NGX_OK
+    if (ngx_iv_copy_str(pool, &dst->owner, &src->owner) != NGX_OK
         || ngx_iv_metadata_copy_ids(pool, dst, src->ids, src->nids) != NGX_OK
         || ngx_iv_metadata_copy_strs(pool, &dst->values, src->values,
                                      src->nvalues)
@@ -381,7 +381,7 @@ ngx_iv_metadata_copy_strs(ngx_pool_t *pool, ngx_str_t **dst,
     }
 
     for (i = 0; i < n; i++) {
-        if (ngx_iv_document_copy_str(pool, &list[i], &src[i]) != NGX_OK) {
+        if (ngx_iv_copy_str(pool, &list[i], &src[i]) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -479,7 +479,7 @@ ngx_iv_metadata_found_users(ngx_pool_t *pool, ngx_iv_found_t *dst,
 {
     ngx_uint_t   i;
 
-    if (ngx_iv_document_copy_str(pool, &dst->next, &src->next) != NGX_OK) {
+    if (ngx_iv_copy_str(pool, &dst->next, &src->next) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -495,8 +495,8 @@ ngx_iv_metadata_found_users(ngx_pool_t *pool, ngx_iv_found_t *dst,
     for (i = 0; i < src->nusers; i++) {
         dst->users[i] = src->users[i];
 
-        if (ngx_iv_document_copy_str(pool, &dst->users[i].id,
-                                     &src->users[i].id)
+        if (ngx_iv_copy_str(pool, &dst->users[i].id,
+                            &src->users[i].id)
             != NGX_OK)
         {
             return NGX_ERROR;
@@ -527,8 +527,8 @@ ngx_iv_metadata_found_stats(ngx_pool_t *pool, ngx_iv_found_t *dst,
     *dst->stats = *src->stats;
 
     for (i = 0; i < src->stats->ntypes; i++) {
-        if (ngx_iv_document_copy_str(pool, &dst->stats->types[i].name,
-                                     &src->stats->types[i].name)
+        if (ngx_iv_copy_str(pool, &dst->stats->types[i].name,
+                            &src->stats->types[i].name)
             != NGX_OK)
         {
             return NGX_ERROR;

@@ -36,7 +36,7 @@ ngx_iv_metadata_report_keys(ngx_iv_metadata_op_t *op,
     lists->keys = ngx_palloc(call->pool, (n + 1) * sizeof(ngx_str_t));
 
     if (lists->keys == NULL
-        || ngx_iv_document_copy_str(call->pool, &lists->storage, storage)
+        || ngx_iv_copy_str(call->pool, &lists->storage, storage)
            != NGX_OK)
     {
         ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
@@ -44,7 +44,7 @@ ngx_iv_metadata_report_keys(ngx_iv_metadata_op_t *op,
     }
 
     for (i = 0; i < n; i++) {
-        if (ngx_iv_document_copy_str(call->pool, &lists->keys[i], &keys[i])
+        if (ngx_iv_copy_str(call->pool, &lists->keys[i], &keys[i])
             != NGX_OK)
         {
             ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);

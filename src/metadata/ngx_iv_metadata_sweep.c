@@ -76,7 +76,7 @@ ngx_iv_metadata_lease_call(ngx_iv_metadata_op_t *op, const ngx_str_t *holder,
     call->sweep = ngx_pcalloc(call->pool, sizeof(ngx_iv_sweep_state_t));
 
     if (call->sweep == NULL
-        || ngx_iv_document_copy_str(call->pool, &call->holder, holder)
+        || ngx_iv_copy_str(call->pool, &call->holder, holder)
            != NGX_OK)
     {
         ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
@@ -102,7 +102,7 @@ ngx_iv_metadata_sweep_end(ngx_iv_metadata_op_t *op,
     call->sweep = ngx_pcalloc(call->pool, sizeof(ngx_iv_sweep_state_t));
 
     if (call->sweep == NULL
-        || ngx_iv_document_copy_str(call->pool, &call->holder, &pass->holder)
+        || ngx_iv_copy_str(call->pool, &call->holder, &pass->holder)
            != NGX_OK)
     {
         ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
@@ -157,13 +157,13 @@ ngx_iv_metadata_sweep_state(ngx_iv_metadata_op_t *op,
 
     *op->sweep = *call->sweep;
 
-    if (ngx_iv_document_copy_str(op->pool, &op->sweep->holder,
-                                 &call->sweep->holder)
+    if (ngx_iv_copy_str(op->pool, &op->sweep->holder,
+                        &call->sweep->holder)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_iv_document_copy_str(op->pool, &op->sweep->last.holder,
-                                    &call->sweep->last.holder);
+    return ngx_iv_copy_str(op->pool, &op->sweep->last.holder,
+                           &call->sweep->last.holder);
 }

@@ -393,7 +393,7 @@ ngx_iv_record_string(ngx_pool_t *pool, bson_iter_t *it, ngx_str_t *out)
     s.data = (u_char *) bson_iter_utf8(it, &len);
     s.len = len;
 
-    return ngx_iv_document_copy_str(pool, out, &s);
+    return ngx_iv_copy_str(pool, out, &s);
 }
 
 

@@ -278,7 +278,7 @@ ngx_iv_stats_type(ngx_iv_mongo_ctx_t *ctx, const bson_t *row, int64_t images,
         ngx_str_set(&name, "other");
     }
 
-    if (ngx_iv_document_copy_str(ctx->call->pool, &type->name, &name)
+    if (ngx_iv_copy_str(ctx->call->pool, &type->name, &name)
         != NGX_OK)
     {
         return NGX_ERROR;

@@ -33,8 +33,6 @@ static void ngx_iv_local_list(ngx_iv_storage_op_t *op);
 static void ngx_iv_local_uploads(ngx_iv_storage_op_t *op);
 static void ngx_iv_local_start_list(ngx_iv_storage_op_t *op,
     ngx_uint_t temps);
-static ngx_int_t ngx_iv_local_copy(ngx_pool_t *pool, ngx_str_t *dst,
-    const ngx_str_t *src);
 static ngx_int_t ngx_iv_local_listed(ngx_iv_storage_op_t *op,
     const ngx_iv_local_work_t *w);
 static void ngx_iv_local_cancel(ngx_iv_storage_op_t *op);
@@ -135,32 +133,14 @@ ngx_iv_local_start_list(ngx_iv_storage_op_t *op, ngx_uint_t temps)
     w->limit = op->limit;
     w->temps = temps;
 
-    if (ngx_iv_local_copy(pool, &w->prefix, &op->prefix) != NGX_OK
-        || ngx_iv_local_copy(pool, &w->after, &op->after) != NGX_OK)
+    if (ngx_iv_copy_str(pool, &w->prefix, &op->prefix) != NGX_OK
+        || ngx_iv_copy_str(pool, &w->after, &op->after) != NGX_OK)
     {
         ngx_iv_local_leave(lo);
         op->state = NULL;
 
         ngx_iv_storage_post(op, NGX_IV_INTERNAL);
     }
-}
-
-
-static ngx_int_t
-ngx_iv_local_copy(ngx_pool_t *pool, ngx_str_t *dst, const ngx_str_t *src)
-{
-    if (src->len == 0) {
-        return NGX_OK;
-    }
-
-    dst->data = ngx_pstrdup(pool, (ngx_str_t *) src);
-    if (dst->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    dst->len = src->len;
-
-    return NGX_OK;
 }
 
 
@@ -182,16 +162,16 @@ ngx_iv_local_listed(ngx_iv_storage_op_t *op, const ngx_iv_local_work_t *w)
     for (i = 0; i < w->list.nitems; i++) {
         op->list.items[i] = w->list.items[i];
 
-        if (ngx_iv_local_copy(op->pool, &op->list.items[i].key,
-                              &w->list.items[i].key)
+        if (ngx_iv_copy_str(op->pool, &op->list.items[i].key,
+                            &w->list.items[i].key)
             != NGX_OK)
         {
             return NGX_ERROR;
         }
     }
 
-    return ngx_iv_local_copy(op->pool, &op->list.next_key,
-                             &w->list.next_key);
+    return ngx_iv_copy_str(op->pool, &op->list.next_key,
+                           &w->list.next_key);
 }
 
 

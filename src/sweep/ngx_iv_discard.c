@@ -36,8 +36,6 @@ static ngx_iv_storage_t *ngx_iv_discard_storage(ngx_iv_discard_t *discard,
     const ngx_str_t *name);
 static ngx_iv_discard_job_t *ngx_iv_discard_job(ngx_iv_discard_t *discard,
     const ngx_iv_metadata_ref_t *ref);
-static ngx_int_t ngx_iv_discard_copy(ngx_pool_t *pool, ngx_str_t *dst,
-    const ngx_str_t *src);
 static void ngx_iv_discard_go_on(ngx_iv_discard_t *discard);
 static void ngx_iv_discard_start(ngx_iv_discard_job_t *job);
 static void ngx_iv_discard_aborted(ngx_iv_storage_op_t *op);
@@ -148,11 +146,11 @@ ngx_iv_discard_job(ngx_iv_discard_t *discard, const ngx_iv_metadata_ref_t *ref)
 
     ngx_memcpy(job->ref.id, ref->id, NGX_IV_ID_LEN);
 
-    if (ngx_iv_discard_copy(pool, &job->ref.key, &ref->key) != NGX_OK
-        || ngx_iv_discard_copy(pool, &job->ref.owner, &ref->owner) != NGX_OK
-        || ngx_iv_discard_copy(pool, &job->ref.upload_id, &ref->upload_id)
+    if (ngx_iv_copy_str(pool, &job->ref.key, &ref->key) != NGX_OK
+        || ngx_iv_copy_str(pool, &job->ref.owner, &ref->owner) != NGX_OK
+        || ngx_iv_copy_str(pool, &job->ref.upload_id, &ref->upload_id)
            != NGX_OK
-        || ngx_iv_discard_copy(pool, &job->ref.staging_key, &ref->staging_key)
+        || ngx_iv_copy_str(pool, &job->ref.staging_key, &ref->staging_key)
            != NGX_OK)
     {
         ngx_destroy_pool(pool);
@@ -160,24 +158,6 @@ ngx_iv_discard_job(ngx_iv_discard_t *discard, const ngx_iv_metadata_ref_t *ref)
     }
 
     return job;
-}
-
-
-static ngx_int_t
-ngx_iv_discard_copy(ngx_pool_t *pool, ngx_str_t *dst, const ngx_str_t *src)
-{
-    if (src->len == 0) {
-        return NGX_OK;
-    }
-
-    dst->data = ngx_pstrdup(pool, (ngx_str_t *) src);
-    if (dst->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    dst->len = src->len;
-
-    return NGX_OK;
 }
 
 
