@@ -10,6 +10,8 @@ static void ngx_iv_sweep_begin(ngx_iv_sweep_t *sweep);
 static void ngx_iv_sweep_lease(ngx_iv_sweep_t *sweep, ngx_uint_t begin);
 static void ngx_iv_sweep_leased(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep);
+static ngx_uint_t ngx_iv_sweep_answered(ngx_iv_sweep_t *sweep,
+    ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_stale_done(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_expired_done(ngx_iv_metadata_op_t *op);
 static void ngx_iv_sweep_audit(ngx_iv_sweep_t *sweep,
@@ -390,6 +392,24 @@ ngx_iv_sweep_batch(ngx_iv_sweep_t *sweep)
 }
 
 
+/* 1: go on; 0: the store has failed, and with it the pass */
+
+static ngx_uint_t
+ngx_iv_sweep_answered(ngx_iv_sweep_t *sweep, ngx_iv_metadata_op_t *op)
+{
+    sweep->latency = op->time;
+
+    if (op->code == NGX_OK) {
+        return 1;
+    }
+
+    sweep->step = NGX_IV_SWEEP_END;
+    sweep->broken = 1;
+
+    return 0;
+}
+
+
 static void
 ngx_iv_sweep_stale_done(ngx_iv_metadata_op_t *op)
 {
@@ -397,13 +417,7 @@ ngx_iv_sweep_stale_done(ngx_iv_metadata_op_t *op)
 
     sweep = op->data;
 
-    sweep->latency = op->time;
-
-    if (op->code != NGX_OK) {
-        sweep->step = NGX_IV_SWEEP_END;
-        sweep->broken = 1;
-
-    } else {
+    if (ngx_iv_sweep_answered(sweep, op)) {
         sweep->pass.stale += op->count;
         ngx_iv_zone_add(sweep->zone, NGX_IV_COUNT_SWEPT, op->count);
 
@@ -425,13 +439,7 @@ ngx_iv_sweep_expired_done(ngx_iv_metadata_op_t *op)
 
     sweep = op->data;
 
-    sweep->latency = op->time;
-
-    if (op->code != NGX_OK) {
-        sweep->step = NGX_IV_SWEEP_END;
-        sweep->broken = 1;
-
-    } else {
+    if (ngx_iv_sweep_answered(sweep, op)) {
         sweep->pass.expired += op->count;
 
         if (sweep->conf.audit) {
@@ -477,11 +485,7 @@ ngx_iv_sweep_listed(ngx_iv_metadata_op_t *op)
 
     sweep = op->data;
 
-    sweep->latency = op->time;
-
-    if (op->code != NGX_OK) {
-        sweep->step = NGX_IV_SWEEP_END;
-        sweep->broken = 1;
+    if (!ngx_iv_sweep_answered(sweep, op)) {
         ngx_post_event(&sweep->next, &ngx_posted_events);
         return;
     }
@@ -513,13 +517,7 @@ ngx_iv_sweep_requests_done(ngx_iv_metadata_op_t *op)
 
     sweep = op->data;
 
-    sweep->latency = op->time;
-
-    if (op->code != NGX_OK) {
-        sweep->step = NGX_IV_SWEEP_END;
-        sweep->broken = 1;
-
-    } else {
+    if (ngx_iv_sweep_answered(sweep, op)) {
         sweep->pass.requests += op->count;
 
         if (op->count < NGX_IV_SWEEP_BATCH) {
