@@ -387,43 +387,25 @@ static ngx_int_t
 ngx_http_image_vault_access_caching(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx)
 {
-    time_t            rest;
-    ngx_uint_t        i, said, private, shared;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    time_t                           rest;
+    ngx_uint_t                       said, private, shared;
+    ngx_table_elt_t                 *h;
+    ngx_http_image_vault_headers_t   it;
 
     said = 0;
     private = 0;
     shared = 0;
 
-    part = &r->headers_out.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].hash == 0 || h[i].key.len != sizeof("Cache-Control") - 1
-            || ngx_strncasecmp(h[i].key.data, (u_char *) "Cache-Control",
-                               sizeof("Cache-Control") - 1)
-               != 0)
-        {
-            continue;
-        }
-
+    for (h = ngx_http_image_vault_first_header(&it, &r->headers_out.headers,
+                                               "Cache-Control");
+         h;
+         h = ngx_http_image_vault_next_header(&it))
+    {
         said = 1;
-        private |= ngx_http_image_vault_says(&h[i].value, "private")
-                   | ngx_http_image_vault_says(&h[i].value, "no-store");
-        shared |= ngx_http_image_vault_says(&h[i].value, "public")
-                  | ngx_http_image_vault_says(&h[i].value, "s-maxage");
+        private |= ngx_http_image_vault_says(&h->value, "private")
+                   | ngx_http_image_vault_says(&h->value, "no-store");
+        shared |= ngx_http_image_vault_says(&h->value, "public")
+                  | ngx_http_image_vault_says(&h->value, "s-maxage");
     }
 
     if (ctx->document->is_public ? said : (private && !shared)) {
@@ -445,40 +427,8 @@ ngx_http_image_vault_access_caching(ngx_http_request_t *r,
 static void
 ngx_http_image_vault_forget_caching(ngx_http_request_t *r)
 {
-    ngx_uint_t        i, k;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    static const ngx_str_t  names[] = {
-        ngx_string("Cache-Control"),
-        ngx_string("Expires")
-    };
-
-    part = &r->headers_out.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        for (k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
-
-            if (h[i].key.len == names[k].len
-                && ngx_strncasecmp(h[i].key.data, names[k].data, names[k].len)
-                   == 0)
-            {
-                h[i].hash = 0;
-            }
-        }
-    }
+    ngx_http_image_vault_drop_header(&r->headers_out.headers, "Cache-Control");
+    ngx_http_image_vault_drop_header(&r->headers_out.headers, "Expires");
 
     ngx_iv_forget_headers(r->headers_out.cache_control);
     r->headers_out.expires = NULL;

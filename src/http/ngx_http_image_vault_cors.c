@@ -327,39 +327,11 @@ ngx_http_image_vault_cors_of(ngx_http_request_t *r,
 static void
 ngx_http_image_vault_cors_clear(ngx_http_request_t *r)
 {
-    ngx_uint_t        i, k;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_list_t  *list;
 
-    static const ngx_str_t  names[] = {
-        ngx_string("Access-Control-Allow-Origin"),
-        ngx_string("Access-Control-Allow-Credentials"),
-        ngx_string("Access-Control-Expose-Headers")
-    };
+    list = &r->headers_out.headers;
 
-    part = &r->headers_out.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        for (k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
-
-            if (h[i].key.len == names[k].len
-                && ngx_strncasecmp(h[i].key.data, names[k].data, names[k].len)
-                   == 0)
-            {
-                h[i].hash = 0;
-            }
-        }
-    }
+    ngx_http_image_vault_drop_header(list, "Access-Control-Allow-Origin");
+    ngx_http_image_vault_drop_header(list, "Access-Control-Allow-Credentials");
+    ngx_http_image_vault_drop_header(list, "Access-Control-Expose-Headers");
 }

@@ -197,34 +197,11 @@ ngx_http_image_vault_clear_headers(ngx_http_request_t *r)
 static ngx_uint_t
 ngx_http_image_vault_has_header(ngx_http_request_t *r, const char *name)
 {
-    size_t            len;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_http_image_vault_headers_t  it;
 
-    len = ngx_strlen(name);
-
-    part = &r->headers_out.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return 0;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].hash != 0 && h[i].key.len == len
-            && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
-        {
-            return 1;
-        }
-    }
+    return ngx_http_image_vault_first_header(&it, &r->headers_out.headers,
+                                             name)
+           != NULL;
 }
 
 

@@ -193,33 +193,15 @@ static ngx_uint_t
 ngx_http_image_vault_header_out(ngx_http_request_t *r, const char *name,
     const ngx_str_t *value)
 {
-    size_t            len;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t                 *h;
+    ngx_http_image_vault_headers_t   it;
 
-    len = ngx_strlen(name);
-
-    part = &r->headers_out.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].hash != 0 && h[i].key.len == len
-            && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0
-            && h[i].value.len == value->len
-            && ngx_memcmp(h[i].value.data, value->data, value->len) == 0)
-        {
+    for (h = ngx_http_image_vault_first_header(&it, &r->headers_out.headers,
+                                               name);
+         h;
+         h = ngx_http_image_vault_next_header(&it))
+    {
+        if (ngx_iv_equal(&h->value, value)) {
             return 1;
         }
     }

@@ -111,39 +111,21 @@ ngx_str_t *
 ngx_http_image_vault_header_in(ngx_http_request_t *r, const char *name,
     ngx_uint_t *n)
 {
-    size_t            len;
-    ngx_str_t        *found;
-    ngx_uint_t        i, count;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_str_t                       *found;
+    ngx_uint_t                       count;
+    ngx_table_elt_t                 *h;
+    ngx_http_image_vault_headers_t   it;
 
     found = NULL;
     count = 0;
-    len = ngx_strlen(name);
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].hash == 0 || h[i].key.len != len
-            || ngx_strncasecmp(h[i].key.data, (u_char *) name, len) != 0)
-        {
-            continue;
-        }
-
+    for (h = ngx_http_image_vault_first_header(&it, &r->headers_in.headers,
+                                               name);
+         h;
+         h = ngx_http_image_vault_next_header(&it))
+    {
         if (count++ == 0) {
-            found = &h[i].value;
+            found = &h->value;
         }
     }
 

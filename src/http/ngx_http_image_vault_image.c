@@ -216,31 +216,15 @@ ngx_http_image_vault_is_missing(const ngx_iv_document_t *doc)
 static ngx_uint_t
 ngx_http_image_vault_wants_image(ngx_http_request_t *r)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t                 *h;
+    ngx_http_image_vault_headers_t   it;
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == sizeof("Accept") - 1
-            && ngx_strncasecmp(h[i].key.data, (u_char *) "Accept",
-                               sizeof("Accept") - 1)
-               == 0
-            && ngx_http_image_vault_names_image(&h[i].value))
-        {
+    for (h = ngx_http_image_vault_first_header(&it, &r->headers_in.headers,
+                                               "Accept");
+         h;
+         h = ngx_http_image_vault_next_header(&it))
+    {
+        if (ngx_http_image_vault_names_image(&h->value)) {
             return 1;
         }
     }

@@ -404,31 +404,18 @@ ngx_http_image_vault_check_range(ngx_http_image_vault_intake_t *it)
 static ngx_int_t
 ngx_http_image_vault_check_digests(ngx_http_image_vault_intake_t *it)
 {
-    ngx_int_t         rc;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_int_t                        rc;
+    ngx_list_t                      *list;
+    ngx_table_elt_t                 *h;
+    ngx_http_image_vault_headers_t   all;
 
-    part = &it->request->headers_in.headers.part;
-    h = part->elts;
+    list = &it->request->headers_in.headers;
 
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].hash == 0) {
-            continue;
-        }
-
-        rc = ngx_http_image_vault_add_digest(it, &h[i]);
+    for (h = ngx_http_image_vault_first_header(&all, list, NULL);
+         h;
+         h = ngx_http_image_vault_next_header(&all))
+    {
+        rc = ngx_http_image_vault_add_digest(it, h);
 
         if (rc == NGX_OK) {
             continue;

@@ -420,6 +420,21 @@ void ngx_http_image_vault_count_retrieval(ngx_http_image_vault_ctx_t *ctx,
 ngx_int_t ngx_http_image_vault_linger(ngx_http_request_t *r);
 #endif
 
+/* …_headers.c */
+typedef struct {
+    ngx_list_part_t        *part;
+    ngx_uint_t              next;
+    u_char                 *name;
+    size_t                  len;
+} ngx_http_image_vault_headers_t;
+/* those of `name`, in any case, or all (NULL), one after the other until NULL;
+ * the list stays as it is meanwhile, save for hashes */
+ngx_table_elt_t *ngx_http_image_vault_first_header(
+    ngx_http_image_vault_headers_t *it, ngx_list_t *list, const char *name);
+ngx_table_elt_t *ngx_http_image_vault_next_header(
+    ngx_http_image_vault_headers_t *it);
+void ngx_http_image_vault_drop_header(ngx_list_t *list, const char *name);
+
 /* …_filter.c: header filter (nosniff, Referrer-Policy, Vary, files' type) */
 ngx_int_t ngx_http_image_vault_filter_init(ngx_conf_t *cf);
 
