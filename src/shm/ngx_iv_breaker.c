@@ -259,9 +259,10 @@ ngx_iv_breaker_is_held(ngx_iv_breaker_t *b, int64_t now, ngx_msec_t *left)
         longest = (int64_t) l->trial;
     }
 
-    /* a clock that was set back must not hold it open */
+    /* the caller's time may be older than that of who opened it or tries; a
+     * clock that was set back must not hold it open for ever */
 
-    if (rest <= 0 || rest > longest) {
+    if (rest <= 0 || rest > 2 * longest) {
         return 0;
     }
 
@@ -399,6 +400,7 @@ static ngx_iv_breaker_change_e
 ngx_iv_breaker_failed(ngx_iv_breaker_t *b, ngx_uint_t trial, int64_t now,
     ngx_msec_t after)
 {
+    int64_t                   calm;
     ngx_iv_breaker_shared_t  *s;
 
     s = b->shared;
@@ -420,7 +422,11 @@ ngx_iv_breaker_failed(ngx_iv_breaker_t *b, ngx_uint_t trial, int64_t now,
 
     /* closed for so short a time it was not well */
 
-    if (now - s->until > (int64_t) b->limits->pause_max || now < s->until) {
+    calm = now - s->until;
+
+    if (calm > (int64_t) b->limits->pause_max
+        || calm < -(int64_t) b->limits->pause_max)
+    {
         s->row = 0;
     }
 
@@ -448,7 +454,9 @@ ngx_iv_breaker_count(ngx_iv_breaker_t *b, int64_t now, ngx_uint_t bad)
     half = now / (int64_t) (b->limits->window / 2);
     i = (ngx_uint_t) half & 1;
 
-    if (half != s->half) {
+    /* who is late by a moment counts in the half before */
+
+    if (half != s->half && half != s->half - 1) {
 
         if (half != s->half + 1) {
             s->good[i ^ 1] = 0;

@@ -118,7 +118,8 @@ ngx_int_t ngx_iv_breaker_join(ngx_iv_breaker_t *b, ngx_iv_breakers_t *all,
     const ngx_str_t *name, const ngx_str_t *where, int64_t now);
 
 /*
- * now: wall clock milliseconds, the same for all processes.
+ * now: wall clock milliseconds, the same for all processes, but for what a
+ * worker's cached time lags behind.
  *
  * first: 0 if it goes on with what was asked for before, and earns nothing.
  * Each trial has to be reported, once.

@@ -365,6 +365,55 @@ test_trial(void)
 }
 
 
+/* a worker's time lags behind that of another by a moment */
+
+static void
+test_late(void)
+{
+    int64_t           now, half;
+    ngx_uint_t        i;
+    ngx_iv_breaker_t  b, late;
+
+    /* it gets no try beside the other's */
+
+    start(&b, "");
+    hold(&late, "", 8);
+
+    bad(&b, NOW);
+    now = NOW + opened(&b, NOW);
+
+    EQ_INT(ngx_iv_breaker_ask(&b, now, 1), NGX_IV_BREAKER_TRIAL);
+    EQ_INT(ngx_iv_breaker_ask(&late, now - 3, 1), NGX_IV_BREAKER_NO);
+    EQ_INT(ngx_iv_breaker_wait(&late, now - 3), 1);
+    EQ_INT(ngx_iv_breaker_ask(&late, now - 3, 1), NGX_IV_BREAKER_NO);
+
+    /* nor is a peer well that was closed a moment after its failure */
+
+    start(&b, "");
+
+    for (i = 0; i < 4; i++) {
+        bad(&b, NOW);
+        now = NOW + opened(&b, NOW);
+        EQ_INT(ngx_iv_breaker_ask(&b, now, 1), NGX_IV_BREAKER_TRIAL);
+        ngx_iv_breaker_report(&b, NGX_IV_BREAKER_GOOD, 1, NOW + 3, 0);
+    }
+
+    EQ_INT(b.shared->row, 4);
+
+    /* failures around the end of a half count together */
+
+    start(&b, "s3");
+    hold(&late, "s3", 8);
+    half = NOW / 5000 * 5000;
+
+    bad(&b, half - 1);
+    bad(&b, half);
+    bad(&late, half - 1);
+    bad(&b, half);
+    EQ_INT(bad(&late, half - 1), NGX_IV_BREAKER_OPENS);
+}
+
+
 static void
 test_budget(void)
 {
@@ -688,6 +737,7 @@ main(void)
     RUN(test_grows);
     RUN(test_after);
     RUN(test_trial);
+    RUN(test_late);
     RUN(test_budget);
     RUN(test_database);
     RUN(test_table);
