@@ -107,6 +107,21 @@ ngx_iv_args_number(const ngx_str_t *s, int64_t max, int64_t *n)
 
 
 ngx_int_t
+ngx_iv_args_limit(const ngx_str_t *s, ngx_uint_t max, ngx_uint_t *limit)
+{
+    int64_t  n;
+
+    if (ngx_iv_args_number(s, (int64_t) max, &n) != NGX_OK || n == 0) {
+        return NGX_DECLINED;
+    }
+
+    *limit = ngx_min((ngx_uint_t) n, max);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_iv_args_bool(const ngx_str_t *s, ngx_uint_t *value)
 {
     size_t      len;

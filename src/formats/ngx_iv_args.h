@@ -21,6 +21,11 @@ ngx_int_t ngx_iv_args_next(ngx_pool_t *pool, ngx_str_t *rest, ngx_str_t *name,
  * below INT64_MAX) gives some number above max.  NGX_OK or NGX_DECLINED */
 ngx_int_t ngx_iv_args_number(const ngx_str_t *s, int64_t max, int64_t *n);
 
+/* how many a page is to have, from 1 on; what is above max means max.  NGX_OK
+ * or NGX_DECLINED */
+ngx_int_t ngx_iv_args_limit(const ngx_str_t *s, ngx_uint_t max,
+    ngx_uint_t *limit);
+
 /* true false 1 0 on off yes no, in any case.  NGX_OK or NGX_DECLINED */
 ngx_int_t ngx_iv_args_bool(const ngx_str_t *s, ngx_uint_t *value);
 

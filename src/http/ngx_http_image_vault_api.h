@@ -166,6 +166,13 @@ ngx_int_t ngx_http_image_vault_args(ngx_http_request_t *r,
 /* set() of a userId (ngx_str_t *): NGX_DECLINED if it is none; value's bytes
  * are folded where they are */
 ngx_int_t ngx_http_image_vault_set_user(void *user, const ngx_str_t *value);
+/* set() of a cursor that is where the last page ended, in base64url; decoded
+ * where it is, as that takes less.  NGX_DECLINED if it is none */
+ngx_int_t ngx_http_image_vault_set_after(ngx_str_t *after,
+    const ngx_str_t *value);
+/* "next": such a cursor, or null if it is NULL or empty; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_image_vault_json_next(ngx_http_request_t *r,
+    ngx_iv_json_t *j, const ngx_str_t *after);
 /* userId, valid or empty: the owner that is asked about, own unless an admin
  * asks.  NGX_DECLINED: go on, *user is never empty then if there is an owner;
  * else it is answered (403) */

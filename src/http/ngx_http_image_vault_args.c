@@ -1,5 +1,6 @@
 /*
- * The arguments of an endpoint's query, by a table of those it knows.
+ * The arguments of an endpoint's query, by a table of those it knows; cursors
+ * that need no more than the place where a page ended.
  */
 
 #include "http/ngx_http_image_vault_api.h"
@@ -122,6 +123,47 @@ ngx_http_image_vault_set_user(void *user, const ngx_str_t *value)
 
     *u = *value;
     ngx_http_image_vault_fold_owner(u);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_image_vault_set_after(ngx_str_t *after, const ngx_str_t *value)
+{
+    ngx_str_t  src;
+
+    src = *value;
+    after->data = src.data;
+
+    if (ngx_decode_base64url(after, &src) != NGX_OK || after->len == 0) {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_image_vault_json_next(ngx_http_request_t *r, ngx_iv_json_t *j,
+    const ngx_str_t *after)
+{
+    ngx_str_t  next, src;
+
+    if (after == NULL || after->len == 0) {
+        ngx_iv_json_null(j, "next");
+        return NGX_OK;
+    }
+
+    src = *after;
+
+    next.data = ngx_pnalloc(r->pool, ngx_base64_encoded_length(src.len));
+    if (next.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_encode_base64url(&next, &src);
+    ngx_iv_json_str(j, "next", &next);
 
     return NGX_OK;
 }

@@ -477,15 +477,7 @@ ngx_http_image_vault_list_set_limit(void *data, const ngx_str_t *value)
 {
     ngx_http_image_vault_list_t *l = data;
 
-    int64_t  n;
-
-    if (ngx_iv_args_number(value, NGX_IV_LIST_MAX, &n) != NGX_OK || n < 1) {
-        return NGX_DECLINED;
-    }
-
-    l->list.limit = (ngx_uint_t) ngx_min(n, NGX_IV_LIST_MAX);
-
-    return NGX_OK;
+    return ngx_iv_args_limit(value, NGX_IV_LIST_MAX, &l->list.limit);
 }
 
 

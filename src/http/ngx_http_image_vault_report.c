@@ -194,39 +194,16 @@ ngx_http_image_vault_report_limit(void *data, const ngx_str_t *value)
 {
     ngx_http_image_vault_report_t *rep = data;
 
-    int64_t  n;
-
-    if (ngx_iv_args_number(value, NGX_IV_STORAGE_LIST, &n) != NGX_OK
-        || n == 0)
-    {
-        return NGX_DECLINED;
-    }
-
-    rep->limit = (ngx_uint_t) ngx_min(n, NGX_IV_STORAGE_LIST);
-
-    return NGX_OK;
+    return ngx_iv_args_limit(value, NGX_IV_STORAGE_LIST, &rep->limit);
 }
 
-
-/* decoded where it is, as that takes less */
 
 static ngx_int_t
 ngx_http_image_vault_report_cursor(void *data, const ngx_str_t *value)
 {
     ngx_http_image_vault_report_t *rep = data;
 
-    ngx_str_t  src;
-
-    src = *value;
-    rep->cursor.data = src.data;
-
-    if (ngx_decode_base64url(&rep->cursor, &src) != NGX_OK
-        || rep->cursor.len == 0)
-    {
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
+    return ngx_http_image_vault_set_after(&rep->cursor, value);
 }
 
 
@@ -637,24 +614,13 @@ ngx_int_t
 ngx_http_image_vault_report_send(ngx_http_image_vault_report_t *rep,
     ngx_iv_json_t *j, const ngx_str_t *cursor)
 {
-    ngx_str_t            detail, next, src, json;
+    ngx_str_t            detail, json;
     ngx_http_request_t  *r;
 
     r = rep->request;
 
-    if (cursor) {
-        src = *cursor;
-
-        next.data = ngx_pnalloc(r->pool, ngx_base64_encoded_length(src.len));
-        if (next.data == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        ngx_encode_base64url(&next, &src);
-        ngx_iv_json_str(j, "next", &next);
-
-    } else {
-        ngx_iv_json_null(j, "next");
+    if (ngx_http_image_vault_json_next(r, j, cursor) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ngx_iv_json_object_end(j);

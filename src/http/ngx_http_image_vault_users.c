@@ -33,8 +33,6 @@ static ngx_int_t ngx_http_image_vault_users_cursor(void *data,
     const ngx_str_t *value);
 static ngx_int_t ngx_http_image_vault_users_told(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx, ngx_iv_metadata_op_t *op, void *data);
-static ngx_int_t ngx_http_image_vault_users_next(ngx_http_request_t *r,
-    ngx_iv_json_t *j, const ngx_iv_found_t *found);
 static ngx_int_t ngx_http_image_vault_user_id(ngx_http_request_t *r,
     ngx_http_image_vault_ctx_t *ctx);
 static ngx_int_t ngx_http_image_vault_user_body(ngx_http_request_t *r,
@@ -161,37 +159,16 @@ ngx_http_image_vault_users_limit(void *data, const ngx_str_t *value)
 {
     ngx_http_image_vault_users_t *users = data;
 
-    int64_t  n;
-
-    if (ngx_iv_args_number(value, NGX_IV_LIST_MAX, &n) != NGX_OK || n == 0) {
-        return NGX_DECLINED;
-    }
-
-    users->limit = (ngx_uint_t) ngx_min(n, NGX_IV_LIST_MAX);
-
-    return NGX_OK;
+    return ngx_iv_args_limit(value, NGX_IV_LIST_MAX, &users->limit);
 }
 
-
-/* decoded where it is, as that takes less */
 
 static ngx_int_t
 ngx_http_image_vault_users_cursor(void *data, const ngx_str_t *value)
 {
     ngx_http_image_vault_users_t *users = data;
 
-    ngx_str_t  src;
-
-    src = *value;
-    users->after.data = src.data;
-
-    if (ngx_decode_base64url(&users->after, &src) != NGX_OK
-        || users->after.len == 0)
-    {
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
+    return ngx_http_image_vault_set_after(&users->after, value);
 }
 
 
@@ -234,7 +211,7 @@ ngx_http_image_vault_users_told(ngx_http_request_t *r,
     ngx_iv_json_object(&j, "pagination");
     ngx_iv_json_int(&j, "limit", users->limit);
 
-    if (ngx_http_image_vault_users_next(r, &j, op->found) != NGX_OK) {
+    if (ngx_http_image_vault_json_next(r, &j, &op->found->next) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -248,31 +225,6 @@ ngx_http_image_vault_users_told(ngx_http_request_t *r,
     ctx->result = "admin";
 
     return ngx_http_image_vault_send_json(r, NGX_HTTP_OK, &json);
-}
-
-
-static ngx_int_t
-ngx_http_image_vault_users_next(ngx_http_request_t *r, ngx_iv_json_t *j,
-    const ngx_iv_found_t *found)
-{
-    ngx_str_t  next, src;
-
-    if (found->next.len == 0) {
-        ngx_iv_json_null(j, "next");
-        return NGX_OK;
-    }
-
-    src = found->next;
-
-    next.data = ngx_pnalloc(r->pool, ngx_base64_encoded_length(src.len));
-    if (next.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_encode_base64url(&next, &src);
-    ngx_iv_json_str(j, "next", &next);
-
-    return NGX_OK;
 }
 
 

@@ -149,6 +149,33 @@ yes(const char *text)
 
 
 static void
+test_limit(void)
+{
+    ngx_str_t   s;
+    ngx_uint_t  i, n;
+
+    static const struct {
+        const char  *text;
+        ngx_uint_t   limit;         /* 0: refused */
+    } cases[] = {
+        { "1", 1 }, { "20", 20 }, { "100", 100 }, { "007", 7 },
+        { "101", 100 }, { "99999999999999999999999", 100 },
+        { "", 0 }, { "0", 0 }, { "00", 0 }, { "-1", 0 }, { "+1", 0 },
+        { "1.0", 0 }, { " 1", 0 }, { "1e2", 0 }
+    };
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        s = str(cases[i].text);
+        n = 0;
+
+        EQ_INT(ngx_iv_args_limit(&s, 100, &n),
+               cases[i].limit ? NGX_OK : NGX_DECLINED);
+        EQ_INT(n, cases[i].limit);
+    }
+}
+
+
+static void
 test_bool(void)
 {
     EQ_INT(yes("1"), 1);
@@ -307,6 +334,7 @@ main(void)
     RUN(test_next);
     RUN(test_next_memory);
     RUN(test_number);
+    RUN(test_limit);
     RUN(test_bool);
     RUN(test_word);
     RUN(test_type);
