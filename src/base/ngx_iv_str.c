@@ -35,6 +35,36 @@ ngx_iv_copy_str(ngx_pool_t *pool, ngx_str_t *dst, const ngx_str_t *src)
 }
 
 
+ngx_int_t
+ngx_iv_copy_strs(ngx_pool_t *pool, ngx_str_t **dst, const ngx_str_t *src,
+    ngx_uint_t n)
+{
+    ngx_str_t   *list;
+    ngx_uint_t   i;
+
+    *dst = NULL;
+
+    if (n == 0) {
+        return NGX_OK;
+    }
+
+    list = ngx_palloc(pool, n * sizeof(ngx_str_t));
+    if (list == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (ngx_iv_copy_str(pool, &list[i], &src[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    *dst = list;
+
+    return NGX_OK;
+}
+
+
 ngx_uint_t
 ngx_iv_equal_ct(const u_char *a, const u_char *b, size_t n)
 {

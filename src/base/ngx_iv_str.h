@@ -17,6 +17,9 @@ ngx_uint_t ngx_iv_equal(const ngx_str_t *a, const ngx_str_t *b);
 /* a copy of src's bytes in pool; an empty one is null.  NGX_OK or NGX_ERROR */
 ngx_int_t ngx_iv_copy_str(ngx_pool_t *pool, ngx_str_t *dst,
     const ngx_str_t *src);
+/* so for a list of n; of none it is NULL */
+ngx_int_t ngx_iv_copy_strs(ngx_pool_t *pool, ngx_str_t **dst,
+    const ngx_str_t *src, ngx_uint_t n);
 
 /* 1 if equal; the time depends on the lengths only */
 ngx_uint_t ngx_iv_equal_ct(const u_char *a, const u_char *b, size_t n);

@@ -9,8 +9,6 @@
 
 static ngx_int_t ngx_http_image_vault_take_outcomes(
     ngx_http_image_vault_intake_t *it, ngx_iv_metadata_op_t *op);
-static ngx_int_t ngx_http_image_vault_copy_str(ngx_pool_t *pool,
-    ngx_str_t *dst, const ngx_str_t *src);
 static void ngx_http_image_vault_look_up(ngx_http_image_vault_intake_t *it,
     ngx_http_image_vault_file_t *file, ngx_iv_metadata_op_t *op);
 static void ngx_http_image_vault_looked_up(ngx_iv_metadata_op_t *op);
@@ -84,15 +82,12 @@ ngx_http_image_vault_take_outcomes(ngx_http_image_vault_intake_t *it,
         it->code = outcome->code;
         it->why = "as the first time";
 
-        return ngx_http_image_vault_copy_str(pool, &it->message,
-                                             &outcome->message);
+        return ngx_iv_copy_str(pool, &it->message, &outcome->message);
     }
 
     for (i = 0; i < op->noutcomes; i++) {
 
-        if (ngx_http_image_vault_copy_str(pool, &name, &outcome[i].name)
-            != NGX_OK)
-        {
+        if (ngx_iv_copy_str(pool, &name, &outcome[i].name) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -104,34 +99,12 @@ ngx_http_image_vault_take_outcomes(ngx_http_image_vault_intake_t *it,
         file->code = outcome[i].code;
         ngx_memcpy(file->id, outcome[i].id, NGX_IV_ID_LEN);
 
-        if (ngx_http_image_vault_copy_str(pool, &file->message,
-                                          &outcome[i].message)
+        if (ngx_iv_copy_str(pool, &file->message, &outcome[i].message)
             != NGX_OK)
         {
             return NGX_ERROR;
         }
     }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_image_vault_copy_str(ngx_pool_t *pool, ngx_str_t *dst,
-    const ngx_str_t *src)
-{
-    if (src->len == 0) {
-        ngx_str_null(dst);
-        return NGX_OK;
-    }
-
-    dst->data = ngx_pnalloc(pool, src->len);
-    if (dst->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(dst->data, src->data, src->len);
-    dst->len = src->len;
 
     return NGX_OK;
 }

@@ -1,8 +1,6 @@
 #include "metadata/ngx_iv_document.h"
 
 
-static ngx_int_t ngx_iv_document_copy_list(ngx_pool_t *pool, ngx_str_t **dst,
-    const ngx_str_t *src, ngx_uint_t n);
 static ngx_int_t ngx_iv_document_append_str(bson_t *b, const char *name,
     const ngx_str_t *s);
 static ngx_int_t ngx_iv_document_append_exact(bson_t *b, const char *name,
@@ -66,44 +64,12 @@ ngx_iv_document_copy(ngx_pool_t *pool, ngx_iv_document_t *dst,
         }
     }
 
-    if (ngx_iv_document_copy_list(pool, &dst->tags, src->tags, src->ntags)
-        != NGX_OK)
-    {
+    if (ngx_iv_copy_strs(pool, &dst->tags, src->tags, src->ntags) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_iv_document_copy_list(pool, &dst->shared_with,
-                                     src->shared_with, src->nshared);
-}
-
-
-static ngx_int_t
-ngx_iv_document_copy_list(ngx_pool_t *pool, ngx_str_t **dst,
-    const ngx_str_t *src, ngx_uint_t n)
-{
-    ngx_str_t   *list;
-    ngx_uint_t   i;
-
-    *dst = NULL;
-
-    if (n == 0) {
-        return NGX_OK;
-    }
-
-    list = ngx_palloc(pool, n * sizeof(ngx_str_t));
-    if (list == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < n; i++) {
-        if (ngx_iv_copy_str(pool, &list[i], &src[i]) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    *dst = list;
-
-    return NGX_OK;
+    return ngx_iv_copy_strs(pool, &dst->shared_with, src->shared_with,
+                            src->nshared);
 }
 
 

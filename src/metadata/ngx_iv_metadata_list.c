@@ -23,8 +23,6 @@ static ngx_int_t ngx_iv_metadata_copy_bulk(ngx_pool_t *pool,
     ngx_iv_bulk_t *dst, const ngx_iv_bulk_t *src);
 static ngx_int_t ngx_iv_metadata_copy_ids(ngx_pool_t *pool,
     ngx_iv_bulk_t *dst, u_char (*ids)[NGX_IV_ID_LEN], ngx_uint_t n);
-static ngx_int_t ngx_iv_metadata_copy_strs(ngx_pool_t *pool,
-    ngx_str_t **dst, const ngx_str_t *src, ngx_uint_t n);
 static ngx_int_t ngx_iv_metadata_found_documents(ngx_pool_t *pool,
     ngx_iv_found_t *dst, const ngx_iv_found_t *src);
 static ngx_int_t ngx_iv_metadata_found_users(ngx_pool_t *pool,
@@ -274,7 +272,7 @@ ngx_iv_metadata_copy_list(ngx_pool_t *pool, ngx_iv_list_t *dst,
         return NGX_ERROR;
     }
 
-    return ngx_iv_metadata_copy_strs(pool, &dst->tags, src->tags, src->ntags);
+    return ngx_iv_copy_strs(pool, &dst->tags, src->tags, src->ntags);
 }
 
 
@@ -288,14 +286,14 @@ ngx_iv_metadata_copy_patch(ngx_pool_t *pool, ngx_iv_patch_t *dst,
         || ngx_iv_copy_str(pool, &dst->original_name,
                            &src->original_name)
            != NGX_OK
-        || ngx_iv_metadata_copy_strs(pool, &dst->tags, src->tags, src->ntags)
+        || ngx_iv_copy_strs(pool, &dst->tags, src->tags, src->ntags)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_iv_metadata_copy_strs(pool, &dst->shared_with,
-                                     src->shared_with, src->nshared);
+    return ngx_iv_copy_strs(pool, &dst->shared_with, src->shared_with,
+                            src->nshared);
 }
 
 
@@ -311,8 +309,7 @@ ngx_iv_metadata_copy_bulk(ngx_pool_t *pool, ngx_iv_bulk_t *dst,
 
     if (ngx_iv_copy_str(pool, &dst->owner, &src->owner) != NGX_OK
         || ngx_iv_metadata_copy_ids(pool, dst, src->ids, src->nids) != NGX_OK
-        || ngx_iv_metadata_copy_strs(pool, &dst->values, src->values,
-                                     src->nvalues)
+        || ngx_iv_copy_strs(pool, &dst->values, src->values, src->nvalues)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -357,36 +354,6 @@ ngx_iv_metadata_copy_ids(ngx_pool_t *pool, ngx_iv_bulk_t *dst,
     if (n) {
         ngx_memcpy(dst->ids, ids, n * NGX_IV_ID_LEN);
     }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_iv_metadata_copy_strs(ngx_pool_t *pool, ngx_str_t **dst,
-    const ngx_str_t *src, ngx_uint_t n)
-{
-    ngx_str_t   *list;
-    ngx_uint_t   i;
-
-    *dst = NULL;
-
-    if (n == 0) {
-        return NGX_OK;
-    }
-
-    list = ngx_palloc(pool, n * sizeof(ngx_str_t));
-    if (list == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < n; i++) {
-        if (ngx_iv_copy_str(pool, &list[i], &src[i]) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    *dst = list;
 
     return NGX_OK;
 }

@@ -168,10 +168,45 @@ test_wipe(void)
 }
 
 
+static void
+test_copy(void)
+{
+    ngx_str_t    s, *list, src[3];
+    ngx_pool_t  *pool;
+
+    pool = ngx_create_pool(4096, NULL);
+
+    ngx_str_set(&src[0], "one");
+    ngx_str_set(&src[1], "");
+    ngx_str_set(&src[2], "three");
+
+    OK(ngx_iv_copy_str(pool, &s, &src[0]) == NGX_OK);
+    EQ_STR(s, "one");
+    OK(s.data != src[0].data);
+
+    OK(ngx_iv_copy_str(pool, &s, &src[1]) == NGX_OK);
+    EQ_INT(s.len, 0);
+    OK(s.data == NULL);
+
+    OK(ngx_iv_copy_strs(pool, &list, src, 3) == NGX_OK);
+    EQ_STR(list[0], "one");
+    EQ_INT(list[1].len, 0);
+    EQ_STR(list[2], "three");
+    OK(list[2].data != src[2].data);
+
+    list = src;
+    OK(ngx_iv_copy_strs(pool, &list, NULL, 0) == NGX_OK);
+    OK(list == NULL);
+
+    ngx_destroy_pool(pool);
+}
+
+
 int
 main(void)
 {
     RUN(test_equal);
+    RUN(test_copy);
     RUN(test_hex);
     RUN(test_uuid);
     RUN(test_random);
