@@ -16,6 +16,7 @@
  */
 
 #include "iv_test.h"
+#include "iv_job.h"
 #include "upload/ngx_iv_complete_state.h"
 #include <zlib.h>
 
@@ -23,9 +24,6 @@
 #define BIG  400000
 
 /* nginx's events */
-
-ngx_queue_t             ngx_posted_events;
-ngx_rbtree_t            ngx_event_timer_rbtree;
 
 void
 ngx_rbtree_insert(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
@@ -63,7 +61,7 @@ static ngx_iv_metadata_op_t  *op, *touch;
 static ngx_iv_storage_op_t   *sop;
 static kind_e                 kind, skind;
 static ngx_int_t              codes[KINDS];
-static ngx_uint_t             unknown, opaque, dones, refuse_job, wrong_copy;
+static ngx_uint_t             unknown, opaque, dones, wrong_copy;
 static ngx_int_t              result;
 static char                   row[512];
 static ngx_iv_document_t      doc;
@@ -72,8 +70,6 @@ static off_t                  size;
 static char                   etag[33];
 static ngx_iv_complete_t     *c;
 static ngx_iv_storage_t       storage;
-static ngx_iv_job_t          *job;
-static ngx_uint_t             posted;
 
 
 static void
@@ -93,7 +89,7 @@ ask(ngx_iv_metadata_op_t *o, kind_e k)
         return;
     }
 
-    OK(op == NULL && sop == NULL && !posted);
+    OK(op == NULL && sop == NULL && !job_posted);
     op = o;
     kind = k;
     say(names[k]);
@@ -102,7 +98,7 @@ ask(ngx_iv_metadata_op_t *o, kind_e k)
 static void
 sask(ngx_iv_storage_op_t *o, kind_e k)
 {
-    OK(op == NULL && sop == NULL && !posted);
+    OK(op == NULL && sop == NULL && !job_posted);
     sop = o;
     skind = k;
     say(names[k]);
@@ -270,81 +266,6 @@ ngx_iv_storage_delete(ngx_iv_storage_op_t *o)
 }
 
 
-/* threads */
-
-ngx_iv_job_t *
-ngx_iv_job_create(size_t ctx_size, ngx_log_t *log)
-{
-    ngx_iv_job_t  *j;
-
-    j = calloc(1, sizeof(ngx_iv_job_t));
-    j->ctx = calloc(1, ctx_size);
-
-    return j;
-}
-
-static void
-job_free(ngx_iv_job_t *j)
-{
-    j->destroy(j->ctx);
-    free(j->ctx);
-    free(j);
-}
-
-ngx_int_t
-ngx_iv_job_post(ngx_iv_job_t *j, ngx_iv_queue_t *queue)
-{
-    if (refuse_job) {
-        return NGX_BUSY;
-    }
-
-    OK(!posted);
-    posted = 1;
-    job = j;
-
-    return NGX_OK;
-}
-
-void
-ngx_iv_job_release(ngx_iv_job_t *j)
-{
-    if (posted && job == j) {
-        j->released = 1;
-        return;
-    }
-
-    job_free(j);
-}
-
-
-static void
-turn(void)
-{
-    ngx_queue_t  *q;
-    ngx_event_t  *ev;
-
-    while (!ngx_queue_empty(&ngx_posted_events)) {
-        q = ngx_queue_head(&ngx_posted_events);
-        ev = ngx_queue_data(q, ngx_event_t, queue);
-        ngx_delete_posted_event(ev);
-        ev->handler(ev);
-    }
-}
-
-static void
-thread(void)
-{
-    job->run(job->ctx, NULL);
-    posted = 0;
-
-    if (job->released) {
-        job_free(job);
-
-    } else {
-        job->done(job);
-    }
-}
-
 /* one answer; 0: nothing is under way */
 
 static int
@@ -355,9 +276,8 @@ answer(void)
 
     turn();
 
-    if (posted) {
+    if (job_posted) {
         thread();
-        turn();
         return 1;
     }
 
@@ -487,7 +407,8 @@ start(size_t n, ngx_uint_t quota)
     memset(&doc, 0, sizeof(doc));
     memset(&p, 0, sizeof(p));
     row[0] = '\0';
-    dones = unknown = opaque = refuse_job = wrong_copy = posted = 0;
+    dones = unknown = opaque = wrong_copy = 0;
+    job_refused = job_posted = 0;
     result = -1;
 
     png(n);
@@ -544,7 +465,7 @@ test_good(void)
     EQ_INT(doc.expires_at, 1000 + 2 * 24 * 3600 * 1000);
 
     start(NGX_IV_COMPLETE_PIECE, 1);
-    refuse_job = 1;
+    job_refused = 1;
     finish(NGX_OK, "claim reserve head get copy ready settle DONE "
                    "delete staged");
 
@@ -711,11 +632,11 @@ test_heartbeat(void)
     OK(answer());
     OK(answer());
     OK(answer());
-    OK(posted);
+    OK(job_posted);
     expire(&c->state->beat);
-    posted = 0;
+    job_posted = 0;
     touched(NGX_IV_CONFLICT);
-    posted = 0;
+    job_posted = 0;
     finish(NGX_IV_NOT_FOUND, "claim head get fail delete staged DONE note");
 }
 

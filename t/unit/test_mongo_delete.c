@@ -20,72 +20,20 @@
  *     || pkg-config --libs libmongoc-1.0` -lcrypto -lpthread
  */
 
-#include "iv_test.h"
-#include "metadata/ngx_iv_mongo.h"
+#include "iv_mongo.h"
 
-#include <mongoc/mongoc.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 
 #define SIDE    8
 #define IMAGES  40
 
 
-static ngx_pool_t       *pool;
-static ngx_iv_mongo_t   *mongo;
-static char              database[64];
-static char             *uri;
-
 static ngx_str_t  ann = ngx_string("ann");
 static ngx_str_t  ben = ngx_string("ben");
 static ngx_str_t  cleo = ngx_string("cleo");
 static ngx_str_t  dora = ngx_string("dora");
 static ngx_str_t  eve = ngx_string("eve");
-static ngx_str_t  nobody = ngx_null_string;
-
-
-static void
-begin(ngx_iv_mongo_call_t *call, ngx_iv_mongo_kind_e kind, ngx_str_t owner,
-    int id)
-{
-    memset(call, 0, sizeof(*call));
-
-    call->mongo = mongo;
-    call->pool = pool;
-    call->kind = kind;
-    call->owner = owner;
-    call->limit = 100;
-
-    memset(call->id, 0x10, NGX_IV_ID_LEN);
-    call->id[11] = (u_char) id;
-    strcpy((char *) call->why, "gone");
-}
-
-
-static ngx_int_t
-run(ngx_iv_mongo_call_t *call)
-{
-    ngx_iv_mongo_run(call);
-
-    if (call->message[0]) {
-        printf("    %s: %s\n", ngx_iv_mongo_name(call->kind), call->message);
-    }
-
-    return call->code;
-}
-
-
-static ngx_int_t
-simple(ngx_iv_mongo_kind_e kind, ngx_str_t owner, int id)
-{
-    ngx_iv_mongo_call_t  call;
-
-    begin(&call, kind, owner, id);
-
-    return run(&call);
-}
 
 
 static ngx_int_t
@@ -152,15 +100,6 @@ now(void)
 }
 
 
-static mongoc_collection_t *
-collection(mongoc_client_t **client, const char *name)
-{
-    *client = mongoc_client_new(uri);
-
-    return mongoc_client_get_collection(*client, database, name);
-}
-
-
 /* frees both */
 
 static void
@@ -175,25 +114,6 @@ update(const char *name, bson_t *filter, bson_t *change)
     bson_destroy(change);
     mongoc_collection_destroy(c);
     mongoc_client_destroy(client);
-}
-
-
-/* frees the filter */
-
-static int64_t
-count(const char *name, bson_t *filter)
-{
-    int64_t               n;
-    mongoc_client_t      *client;
-    mongoc_collection_t  *c;
-
-    c = collection(&client, name);
-    n = mongoc_collection_count_documents(c, filter, NULL, NULL, NULL, NULL);
-    bson_destroy(filter);
-    mongoc_collection_destroy(c);
-    mongoc_client_destroy(client);
-
-    return n;
 }
 
 
@@ -598,63 +518,20 @@ test_side_by_side(void)
 
 
 static void
-drop_database(void)
+tests(void)
 {
-    mongoc_client_t    *client;
-    mongoc_database_t  *db;
-
-    client = mongoc_client_new(uri);
-    db = mongoc_client_get_database(client, database);
-    OK(mongoc_database_drop(db, NULL));
-    mongoc_database_destroy(db);
-    mongoc_client_destroy(client);
+    RUN(test_delete);
+    RUN(test_uncounted);
+    RUN(test_before_settlement);
+    RUN(test_crashes);
+    RUN(test_expired);
+    RUN(test_version);
+    RUN(test_side_by_side);
 }
 
 
 int
 main(void)
 {
-    const char              *error;
-    ngx_iv_metadata_conf_t   conf;
-
-    iv_set_time(1700000000, 0);
-    pool = ngx_create_pool(4096, NULL);
-
-    uri = getenv("MONGODB_URI");
-
-    if (uri == NULL || *uri == '\0') {
-        printf("MONGODB_URI is not set: calls to a server are skipped\n");
-        OK(1);
-        ngx_destroy_pool(pool);
-        return iv_test_done();
-    }
-
-    snprintf(database, sizeof(database), "image_vault_del_%d", (int) getpid());
-
-    conf.uri.data = (u_char *) uri;
-    conf.uri.len = strlen(uri);
-    conf.database.data = (u_char *) database;
-    conf.database.len = strlen(database);
-    conf.timeout = 3000;
-    conf.quota = 1;
-
-    mongo = ngx_iv_mongo_create(&conf, pool->log, &error);
-    OK(mongo != NULL);
-
-    if (mongo) {
-        EQ_INT(simple(NGX_IV_MONGO_INDEXES, nobody, 0), NGX_OK);
-        RUN(test_delete);
-        RUN(test_uncounted);
-        RUN(test_before_settlement);
-        RUN(test_crashes);
-        RUN(test_expired);
-        RUN(test_version);
-        RUN(test_side_by_side);
-        drop_database();
-        ngx_iv_mongo_destroy(mongo);
-    }
-
-    ngx_destroy_pool(pool);
-
-    return iv_test_done();
+    return with_server("del", tests);
 }

@@ -20,70 +20,18 @@
  *     || pkg-config --libs libmongoc-1.0` -lcrypto -lpthread
  */
 
-#include "iv_test.h"
-#include "metadata/ngx_iv_mongo.h"
+#include "iv_mongo.h"
 
-#include <mongoc/mongoc.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 
 #define SIDE  24
 #define OPEN  10
 
 
-static ngx_pool_t       *pool;
-static ngx_iv_mongo_t   *mongo;
-static char              database[64];
-static char             *uri;
-
 static ngx_str_t  ann = ngx_string("ann");
 static ngx_str_t  ben = ngx_string("ben");
 static ngx_str_t  many = ngx_string("many");
-static ngx_str_t  nobody = ngx_null_string;
-
-
-static void
-begin(ngx_iv_mongo_call_t *call, ngx_iv_mongo_kind_e kind, ngx_str_t owner,
-    int id)
-{
-    memset(call, 0, sizeof(*call));
-
-    call->mongo = mongo;
-    call->pool = pool;
-    call->kind = kind;
-    call->owner = owner;
-    call->limit = 100;
-
-    memset(call->id, 0x10, NGX_IV_ID_LEN);
-    call->id[11] = (u_char) id;
-    strcpy((char *) call->why, "gone");
-}
-
-
-static ngx_int_t
-run(ngx_iv_mongo_call_t *call)
-{
-    ngx_iv_mongo_run(call);
-
-    if (call->message[0]) {
-        printf("    %s: %s\n", ngx_iv_mongo_name(call->kind), call->message);
-    }
-
-    return call->code;
-}
-
-
-static ngx_int_t
-simple(ngx_iv_mongo_kind_e kind, ngx_str_t owner, int id)
-{
-    ngx_iv_mongo_call_t  call;
-
-    begin(&call, kind, owner, id);
-
-    return run(&call);
-}
 
 
 static void
@@ -147,34 +95,6 @@ sweep(ngx_iv_mongo_kind_e kind, int64_t stale, ngx_iv_mongo_call_t *call)
 
     return kind == NGX_IV_MONGO_SWEEP_STALE ? (int) call->count
                                             : (int) call->nrefs;
-}
-
-
-static mongoc_collection_t *
-collection(mongoc_client_t **client, const char *name)
-{
-    *client = mongoc_client_new(uri);
-
-    return mongoc_client_get_collection(*client, database, name);
-}
-
-
-/* frees the filter */
-
-static int64_t
-count(bson_t *filter)
-{
-    int64_t               n;
-    mongoc_client_t      *client;
-    mongoc_collection_t  *c;
-
-    c = collection(&client, "images");
-    n = mongoc_collection_count_documents(c, filter, NULL, NULL, NULL, NULL);
-    bson_destroy(filter);
-    mongoc_collection_destroy(c);
-    mongoc_client_destroy(client);
-
-    return n;
 }
 
 
@@ -323,65 +243,22 @@ test_side_by_side(void)
     }
 
     OK(granted >= 1 && granted <= OPEN + 1);
-    EQ_INT(count(BCON_NEW("userId", BCON_UTF8("many"))), granted);
+    EQ_INT(count("images", BCON_NEW("userId", BCON_UTF8("many"))), granted);
 }
 
 
 static void
-drop_database(void)
+tests(void)
 {
-    mongoc_client_t    *client;
-    mongoc_database_t  *db;
-
-    client = mongoc_client_new(uri);
-    db = mongoc_client_get_database(client, database);
-    OK(mongoc_database_drop(db, NULL));
-    mongoc_database_destroy(db);
-    mongoc_client_destroy(client);
+    RUN(test_insert);
+    RUN(test_claim);
+    RUN(test_sweep);
+    RUN(test_side_by_side);
 }
 
 
 int
 main(void)
 {
-    const char              *error;
-    ngx_iv_metadata_conf_t   conf;
-
-    iv_set_time(1700000000, 0);
-    pool = ngx_create_pool(4096, NULL);
-
-    uri = getenv("MONGODB_URI");
-
-    if (uri == NULL || *uri == '\0') {
-        printf("MONGODB_URI is not set: calls to a server are skipped\n");
-        OK(1);
-        ngx_destroy_pool(pool);
-        return iv_test_done();
-    }
-
-    snprintf(database, sizeof(database), "image_vault_dir_%d", (int) getpid());
-
-    conf.uri.data = (u_char *) uri;
-    conf.uri.len = strlen(uri);
-    conf.database.data = (u_char *) database;
-    conf.database.len = strlen(database);
-    conf.timeout = 3000;
-    conf.quota = 1;
-
-    mongo = ngx_iv_mongo_create(&conf, pool->log, &error);
-    OK(mongo != NULL);
-
-    if (mongo) {
-        EQ_INT(simple(NGX_IV_MONGO_INDEXES, nobody, 0), NGX_OK);
-        RUN(test_insert);
-        RUN(test_claim);
-        RUN(test_sweep);
-        RUN(test_side_by_side);
-        drop_database();
-        ngx_iv_mongo_destroy(mongo);
-    }
-
-    ngx_destroy_pool(pool);
-
-    return iv_test_done();
+    return with_server("dir", tests);
 }

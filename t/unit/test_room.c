@@ -5,11 +5,9 @@
  */
 
 #include "iv_test.h"
+#include "iv_events.h"
 #include "upload/ngx_iv_room.h"
 
-
-ngx_queue_t             ngx_posted_events;
-ngx_rbtree_t            ngx_event_timer_rbtree;
 
 static ngx_event_t  *timer;
 
@@ -23,21 +21,6 @@ void
 ngx_rbtree_delete(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
 {
     timer = NULL;
-}
-
-
-static void
-turn(void)
-{
-    ngx_queue_t  *q;
-    ngx_event_t  *ev;
-
-    while (!ngx_queue_empty(&ngx_posted_events)) {
-        q = ngx_queue_head(&ngx_posted_events);
-        ev = ngx_queue_data(q, ngx_event_t, queue);
-        ngx_delete_posted_event(ev);
-        ev->handler(ev);
-    }
 }
 
 

@@ -14,11 +14,10 @@
  */
 
 #include "iv_test.h"
+#include "iv_events.h"
 #include "storage/ngx_iv_storage.h"
 
 
-ngx_queue_t            ngx_posted_events;
-ngx_rbtree_t           ngx_event_timer_rbtree;
 static ngx_event_t    *timer;           /* the one set last, NULL: none */
 
 void
@@ -125,20 +124,6 @@ ngx_iv_job_release(ngx_iv_job_t *job)
     }
 
     job_free(job);
-}
-
-static void
-turn(void)
-{
-    ngx_queue_t  *q;
-    ngx_event_t  *ev;
-
-    while (!ngx_queue_empty(&ngx_posted_events)) {
-        q = ngx_queue_head(&ngx_posted_events);
-        ev = ngx_queue_data(q, ngx_event_t, queue);
-        ngx_delete_posted_event(ev);
-        ev->handler(ev);
-    }
 }
 
 /* one job, the oldest */

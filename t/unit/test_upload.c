@@ -21,14 +21,12 @@
  */
 
 #include "iv_test.h"
+#include "iv_job.h"
 #include "upload/ngx_iv_upload_state.h"
 #include <zlib.h>
 
 
 /* nginx's events */
-
-ngx_queue_t             ngx_posted_events;
-ngx_rbtree_t            ngx_event_timer_rbtree;
 
 void
 ngx_rbtree_insert(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
@@ -57,21 +55,6 @@ ngx_iv_block_put(u_char *block)
 
 
 static void
-turn(void)
-{
-    ngx_queue_t  *q;
-    ngx_event_t  *ev;
-
-    while (!ngx_queue_empty(&ngx_posted_events)) {
-        q = ngx_queue_head(&ngx_posted_events);
-        ev = ngx_queue_data(q, ngx_event_t, queue);
-        ngx_delete_posted_event(ev);
-        ev->handler(ev);
-    }
-}
-
-
-static void
 expire(ngx_event_t *ev)
 {
     OK(ev->timer_set);
@@ -90,77 +73,6 @@ void
 ngx_iv_zone_add(ngx_iv_zone_t *zone, ngx_iv_count_e what, ngx_uint_t n)
 {
     counts[what] += n;
-}
-
-
-/* threads: at most one job */
-
-static ngx_iv_job_t  *job;
-static int            job_posted, job_refused, job_posts;
-
-ngx_iv_job_t *
-ngx_iv_job_create(size_t ctx_size, ngx_log_t *log)
-{
-    ngx_iv_job_t  *j;
-
-    j = calloc(1, sizeof(ngx_iv_job_t));
-    j->ctx = calloc(1, ctx_size);
-
-    return j;
-}
-
-static void
-job_free(ngx_iv_job_t *j)
-{
-    j->destroy(j->ctx);
-    free(j->ctx);
-    free(j);
-}
-
-ngx_int_t
-ngx_iv_job_post(ngx_iv_job_t *j, ngx_iv_queue_t *queue)
-{
-    if (job_refused) {
-        return NGX_BUSY;
-    }
-
-    OK(!job_posted);
-    job = j;
-    job_posted = 1;
-    job_posts++;
-
-    return NGX_OK;
-}
-
-void
-ngx_iv_job_release(ngx_iv_job_t *j)
-{
-    if (job_posted && job == j) {
-        j->released = 1;
-        return;
-    }
-
-    job_free(j);
-}
-
-static void
-thread(void)
-{
-    if (!job_posted) {
-        return;
-    }
-
-    job->run(job->ctx, NULL);
-    job_posted = 0;
-
-    if (job->released) {
-        job_free(job);
-
-    } else {
-        job->done(job);
-    }
-
-    turn();
 }
 
 
