@@ -237,7 +237,7 @@ ngx_iv_call_write_handler(ngx_event_t *wev)
     ngx_iv_call_enter(st);
 
     if (c->close) {
-        ngx_iv_call_finish(st, NGX_IV_CALL_RESET);
+        ngx_iv_call_finish(st, NGX_IV_CALL_CLOSED);
 
     } else if (wev->timedout) {
         ngx_iv_call_finish(st, NGX_IV_CALL_TIMEOUT);
@@ -264,7 +264,7 @@ ngx_iv_call_read_handler(ngx_event_t *rev)
     ngx_iv_call_enter(st);
 
     if (c->close) {
-        ngx_iv_call_finish(st, NGX_IV_CALL_RESET);
+        ngx_iv_call_finish(st, NGX_IV_CALL_CLOSED);
 
     } else if (!rev->timedout) {
         ngx_iv_call_read(st);
@@ -567,6 +567,11 @@ ngx_iv_call_failed(ngx_iv_call_state_t *st)
     case NGX_IV_CALL_PROTOCOL:
         ngx_iv_call_why(st, 0, "\"%V\" sent an invalid or too long response",
                         host);
+        break;
+
+    case NGX_IV_CALL_CLOSED:
+        ngx_iv_call_why(st, 0, "the connection to \"%V\" was closed while %s",
+                        host, doing);
         break;
 
     case NGX_IV_CALL_FULL:

@@ -191,7 +191,7 @@ ngx_iv_call_connecting(ngx_event_t *ev)
     ngx_iv_call_enter(st);
 
     if (c->close) {
-        ngx_iv_call_finish(st, NGX_IV_CALL_RESET);
+        ngx_iv_call_finish(st, NGX_IV_CALL_CLOSED);
 
     } else if (ev->timedout) {
         ngx_iv_call_why(st, NGX_ETIMEDOUT, "connect() to %V failed",
@@ -302,7 +302,7 @@ ngx_iv_call_handshake(ngx_iv_call_state_t *st)
     ep = st->call->endpoint;
 
     if (c->close) {
-        ngx_iv_call_finish(st, NGX_IV_CALL_RESET);
+        ngx_iv_call_finish(st, NGX_IV_CALL_CLOSED);
         return;
     }
 

@@ -67,6 +67,7 @@ typedef enum {
     NGX_IV_CALL_PROTOCOL,           /* the answer is not HTTP or too large */
     NGX_IV_CALL_SOURCE,             /* the body's source gave up */
     NGX_IV_CALL_FULL,               /* no connection or descriptor is free */
+    NGX_IV_CALL_CLOSED,             /* by the worker: its time to end is over */
     NGX_IV_CALL_MEMORY
 } ngx_iv_call_result_e;
 

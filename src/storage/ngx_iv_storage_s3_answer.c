@@ -11,6 +11,7 @@
 
 static void ngx_iv_s3_keep(ngx_iv_s3_try_t *t, ngx_str_t *dst,
     const ngx_str_t *value);
+static void ngx_iv_s3_own_fault(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
 static ngx_int_t ngx_iv_s3_absent(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f);
 static ngx_uint_t ngx_iv_s3_is(const ngx_str_t *code, const ngx_str_t *what);
 static ngx_int_t ngx_iv_s3_success(ngx_iv_s3_op_t *s,
@@ -200,24 +201,41 @@ ngx_iv_s3_lost(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
         result = NGX_IV_BREAKER_NOTHING;
         break;
 
+    default:
+        result = NGX_IV_BREAKER_NOTHING;
+        ngx_iv_s3_own_fault(s, f);
+    }
+
+    ngx_iv_storage_heard(s->op, result, 0, f->what);
+
+    ngx_iv_s3_failed(s, f);
+}
+
+
+/* what says nothing of the storage, which other workers use as well */
+
+static void
+ngx_iv_s3_own_fault(ngx_iv_s3_op_t *s, ngx_iv_s3_failure_t *f)
+{
+    switch (s->try->call->result) {
+
+    case NGX_IV_CALL_CLOSED:
+        f->what = "the worker has to end";
+        f->hint = "raise worker_shutdown_timeout";
+        break;
+
     case NGX_IV_CALL_FULL:
         ngx_iv_zone_add(s->op->storage->env->zone, NGX_IV_COUNT_OVERLOADED, 1);
-        result = NGX_IV_BREAKER_NOTHING;
         f->code = NGX_IV_OVERLOADED;
         f->what = "no connection of the worker is free";
         f->hint = "see the lines above";
         break;
 
     default: /* NGX_IV_CALL_MEMORY */
-        result = NGX_IV_BREAKER_NOTHING;
         f->code = NGX_IV_INTERNAL;
         f->what = "no memory";
         f->hint = "see the lines above";
     }
-
-    ngx_iv_storage_heard(s->op, result, 0, f->what);
-
-    ngx_iv_s3_failed(s, f);
 }
 
 
