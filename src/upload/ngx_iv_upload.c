@@ -94,6 +94,10 @@ ngx_iv_upload_body(ngx_iv_upload_t *u)
     st->unknown = (u->params.size == -1);
     size = st->unknown ? NGX_IV_RING_UNKNOWN : u->params.size;
 
+    /* one byte more than that is still a number */
+
+    u->params.max_size = ngx_min(u->params.max_size, NGX_IV_RING_UNKNOWN - 1);
+
     ring = ngx_iv_ring_create(size, NGX_IV_UPLOAD_RING, &u->params.limits,
                               u->log);
     if (ring == NULL) {

@@ -1248,6 +1248,7 @@ test_no_memory(void)
 /* bodies of unknown length */
 
 static size_t  part_size, room_size;
+static off_t   max_size = 900000;
 
 static void
 begin_unknown(void)
@@ -1258,7 +1259,7 @@ begin_unknown(void)
     room = ngx_iv_room_create(room_pool, room_size, &log);
 
     extra.room = room;
-    extra.max_size = 900000;
+    extra.max_size = max_size;
     extra.at_most = extra.at_most ? extra.at_most : -1;
 
     begin((size_t) -1);
@@ -2081,6 +2082,15 @@ test_local(void)
         OK(putten);
         room_free();
     }
+
+    /* the largest limit that can be set */
+
+    local = 1;
+    max_size = NGX_MAX_OFF_T_VALUE;
+    whole(900001);
+    EQ_INT(code, NGX_OK);
+    room_free();
+    max_size = 900000;
 
     local = 1;
     whole(900001);
