@@ -6,6 +6,7 @@
 #define IV_MONGO_H
 
 #include "iv_test.h"
+#include "iv_mongo_uri.h"
 #include "metadata/ngx_iv_mongo.h"
 
 #include <mongoc/mongoc.h>
@@ -119,9 +120,9 @@ with_server(const char *name, void (*tests)(void))
     iv_set_time(1700000000, 0);
     pool = ngx_create_pool(4096, NULL);
 
-    uri = getenv("MONGODB_URI");
+    uri = mongo_uri();
 
-    if (uri == NULL || *uri == '\0') {
+    if (uri == NULL) {
         printf("MONGODB_URI is not set: calls to a server are skipped\n");
         OK(1);
         ngx_destroy_pool(pool);
@@ -131,11 +132,12 @@ with_server(const char *name, void (*tests)(void))
     snprintf(database, sizeof(database), "image_vault_%s_%d", name,
              (int) getpid());
 
+    memset(&conf, 0, sizeof(conf));
     conf.uri.data = (u_char *) uri;
     conf.uri.len = strlen(uri);
     conf.database.data = (u_char *) database;
     conf.database.len = strlen(database);
-    conf.timeout = 3000;
+    conf.timeout = IV_MONGO_PATIENCE;
     conf.quota = 1;
 
     mongo = ngx_iv_mongo_create(&conf, pool->log, &error);

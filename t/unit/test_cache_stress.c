@@ -28,6 +28,8 @@
 #define IDS        600
 #define CHILDREN   4
 #define KILLS      400
+#define TURNS      200              /* at least, before the next of them */
+#define PATIENCE   120
 #define ROUNDS     60000
 #define NOW        1700000000000ll
 
@@ -40,6 +42,7 @@ typedef struct {
     uint32_t    wrong;              /* codes that cannot be */
     uint32_t    hits;
     uint32_t    kept;
+    uint32_t    turns;
 } common_t;
 
 
@@ -355,7 +358,22 @@ child_start(ngx_uint_t n)
     for ( ;; ) {
         clock_gettime(CLOCK_MONOTONIC, &t);
         turn(w, NOW + t.tv_sec * 1000 + t.tv_nsec / 1000000);
+        add(&common->turns);
     }
+}
+
+
+/* how much is done meanwhile depends on who else is on this machine: not until
+ * all of it has been met are they left alone */
+
+static int
+enough(worker_t *w)
+{
+    ngx_iv_cache_stats_t  st;
+
+    ngx_iv_cache_stats(&w->cache, &st);
+
+    return st.recovered > 0 && st.evictions > 1000 && st.stale > 0;
 }
 
 
@@ -363,11 +381,15 @@ static void
 test_kills(void)
 {
     pid_t                  pids[CHILDREN];
+    time_t                 end;
+    uint32_t               turns;
     worker_t              *w;
     ngx_uint_t             i, n;
+    unsigned long          kills;
     ngx_iv_cache_stats_t   st;
 
     begin(100 << 10);
+    end = time(NULL) + PATIENCE;
 
     w = worker_new((uint32_t) getpid(), 15);
 
@@ -375,14 +397,20 @@ test_kills(void)
         pids[n] = child_start(n);
     }
 
-    for (i = 0; i < KILLS; i++) {
-        usleep(2000 + pick(w, 3000));
+    for (i = 0; i < KILLS || (!enough(w) && time(NULL) < end); i++) {
+        turns = load(&common->turns) + TURNS;
+
+        do {
+            usleep(2000 + pick(w, 3000));
+        } while (load(&common->turns) < turns && time(NULL) < end);
 
         n = pick(w, CHILDREN);
         OK(kill(pids[n], SIGKILL) == 0);
         OK(waitpid(pids[n], NULL, 0) == pids[n]);
         pids[n] = child_start(n);
     }
+
+    kills = (unsigned long) i;
 
     for (n = 0; n < CHILDREN; n++) {
         OK(kill(pids[n], SIGKILL) == 0);
@@ -410,8 +438,8 @@ test_kills(void)
     check_shards();
 
     ngx_iv_cache_stats(&w->cache, &st);
-    printf("%d kills, shards recovered: %llu, hits %llu, fills %llu, "
-           "evictions %llu, stale %llu, skipped %llu\n", KILLS,
+    printf("%lu kills, shards recovered: %llu, hits %llu, fills %llu, "
+           "evictions %llu, stale %llu, skipped %llu\n", kills,
            (unsigned long long) st.recovered, (unsigned long long) st.hits,
            (unsigned long long) st.fills, (unsigned long long) st.evictions,
            (unsigned long long) st.stale, (unsigned long long) st.skipped);

@@ -21,6 +21,7 @@
  */
 
 #include "iv_test.h"
+#include "iv_mongo_uri.h"
 #include "metadata/ngx_iv_metadata_sweep.h"
 #include "metadata/ngx_iv_mongo.h"
 
@@ -29,6 +30,13 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+
+/* how old what is due must be: it is due as soon as it was written, or not
+ * before the end of the test */
+
+#define AT_ONCE  ((ngx_msec_t) -3600000)
+#define AN_HOUR  3600000
 
 
 static ngx_pool_t       *pool;
@@ -227,14 +235,12 @@ test_fail_and_deletes(void)
     EQ_INT(call.nrefs, 0);
 
     begin(&call, NGX_IV_MONGO_SWEEP_SECOND, 0);
-    call.ttl = 60000;
+    call.ttl = AN_HOUR;
     EQ_INT(run(&call), NGX_OK);
     EQ_INT(call.nrefs, 0);
 
-    usleep(20000);
-
     begin(&call, NGX_IV_MONGO_SWEEP_SECOND, 0);
-    call.ttl = 10;
+    call.ttl = AT_ONCE;
     EQ_INT(run(&call), NGX_OK);
     EQ_INT(call.nrefs, 1);
 
@@ -255,20 +261,18 @@ test_stale_and_pages(void)
     }
 
     begin(&call, NGX_IV_MONGO_SWEEP_STALE, 0);
-    call.ttl = 60000;
+    call.ttl = AN_HOUR;
     EQ_INT(run(&call), NGX_OK);
     EQ_INT(call.count, 0);
 
-    usleep(20000);
-
     begin(&call, NGX_IV_MONGO_SWEEP_STALE, 0);
-    call.ttl = 10;
+    call.ttl = AT_ONCE;
     call.limit = 3;
     EQ_INT(run(&call), NGX_OK);
     EQ_INT(call.count, 3);
 
     begin(&call, NGX_IV_MONGO_SWEEP_STALE, 0);
-    call.ttl = 10;
+    call.ttl = AT_ONCE;
     call.limit = 3;
     EQ_INT(run(&call), NGX_OK);
     EQ_INT(call.count, 2);
@@ -319,17 +323,15 @@ test_lease(void)
     int64_t              fence;
     ngx_iv_mongo_call_t  call;
 
-    EQ_INT(lease("a:1", 60000, &fence), 1);
+    EQ_INT(lease("a:1", AN_HOUR, &fence), 1);
     EQ_INT(fence, 1);
-    EQ_INT(lease("b:2", 60000, &fence), 0);
-    EQ_INT(lease("a:1", 60000, &fence), 1);
+    EQ_INT(lease("b:2", AN_HOUR, &fence), 0);
+    EQ_INT(lease("a:1", AN_HOUR, &fence), 1);
     EQ_INT(fence, 1);
 
-    usleep(20000);
-
-    EQ_INT(lease("b:2", 10, &fence), 1);
+    EQ_INT(lease("b:2", AT_ONCE, &fence), 1);
     EQ_INT(fence, 2);
-    EQ_INT(lease("a:1", 60000, &fence), 0);
+    EQ_INT(lease("a:1", AN_HOUR, &fence), 0);
 
     begin(&call, NGX_IV_MONGO_LEASE_RELEASE, 0);
     ngx_str_set(&call.holder, "a:1");
@@ -339,7 +341,7 @@ test_lease(void)
     ngx_str_set(&call.holder, "b:2");
     EQ_INT(run(&call), NGX_OK);
 
-    EQ_INT(lease("a:1", 60000, &fence), 1);
+    EQ_INT(lease("a:1", AN_HOUR, &fence), 1);
     EQ_INT(fence, 3);
 }
 
@@ -793,13 +795,12 @@ test_multipart_begun(void)
     EQ_INT(run(&call), NGX_OK);
 
     begin(&call, NGX_IV_MONGO_SWEEP_UPLOADS, 0);
-    call.ttl = 60000;
+    call.ttl = AN_HOUR;
     EQ_INT(run(&call), NGX_OK);
     EQ_INT(call.nrefs, 0);
 
-    usleep(20000);
-
     begin(&call, NGX_IV_MONGO_SWEEP_UPLOADS, 0);
+    call.ttl = AT_ONCE;
     EQ_INT(run(&call), NGX_OK);
     EQ_INT(call.nrefs, 1);
 
@@ -813,6 +814,7 @@ test_multipart_begun(void)
     EQ_INT(simple(NGX_IV_MONGO_UPLOADS_ENDED, 73), NGX_IV_CONFLICT);
 
     begin(&call, NGX_IV_MONGO_SWEEP_UPLOADS, 0);
+    call.ttl = AT_ONCE;
     EQ_INT(run(&call), NGX_OK);
     EQ_INT(call.nrefs, 0);
 }
@@ -872,9 +874,10 @@ test_requests(void)
     ngx_iv_outcome_t     out[2];
     ngx_iv_mongo_call_t  call;
 
-    EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "k", 1, 60000, &call), NGX_OK);
+    EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "k", 1, AN_HOUR, &call),
+           NGX_OK);
     EQ_INT(call.status, 0);
-    EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "k", 1, 60000, &call),
+    EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "k", 1, AN_HOUR, &call),
            NGX_IV_CONFLICT);
     EQ_INT(request(NGX_IV_MONGO_REQUEST_ALIVE, "k", 1, 0, &call), NGX_OK);
     EQ_INT(request(NGX_IV_MONGO_REQUEST_ALIVE, "x", 1, 0, &call),
@@ -913,13 +916,15 @@ test_requests(void)
 
     /* freed, and left behind */
 
-    EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "f", 1, 60000, &call), NGX_OK);
+    EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "f", 1, AN_HOUR, &call),
+           NGX_OK);
     EQ_INT(request(NGX_IV_MONGO_REQUEST_FREE, "f", 1, 0, &call), NGX_OK);
     EQ_INT(request(NGX_IV_MONGO_REQUEST_FREE, "f", 1, 0, &call), NGX_OK);
-    EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "f", 2, 60000, &call), NGX_OK);
+    EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "f", 2, AN_HOUR, &call),
+           NGX_OK);
 
-    usleep(20000);
-    EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "f", 3, 10, &call), NGX_OK);
+    EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "f", 3, AT_ONCE, &call),
+           NGX_OK);
     EQ_INT(call.status, 0);
 
     EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "\xff", 1, 10, &call),
@@ -938,7 +943,7 @@ request_thread(void *data)
     call.pool = ngx_create_pool(1024, NULL);
     call.owner = crowd;
     ngx_str_set(&call.key, "race");
-    call.ttl = 60000;
+    call.ttl = AN_HOUR;
 
     (void) pthread_barrier_wait(&barrier);
 
@@ -995,10 +1000,10 @@ test_no_server(void)
 
     iv_failed = 0;
 
+    memset(&conf, 0, sizeof(conf));
     ngx_str_set(&conf.uri, "mongodb://secret:secret@127.0.0.1:1/x");
     ngx_str_set(&conf.database, "x");
     conf.timeout = 500;
-    conf.quota = 0;
 
     mongo = ngx_iv_mongo_create(&conf, pool->log, &error);
     OK(mongo != NULL);
@@ -1042,9 +1047,9 @@ main(void)
     RUN(test_uri);
     RUN(test_no_server);
 
-    uri = getenv("MONGODB_URI");
+    uri = mongo_uri();
 
-    if (uri == NULL || *uri == '\0') {
+    if (uri == NULL) {
         printf("MONGODB_URI is not set: calls to a server are skipped\n");
         ngx_destroy_pool(pool);
         return iv_test_done();
@@ -1052,13 +1057,13 @@ main(void)
 
     snprintf(database, sizeof(database), "image_vault_unit_%d", (int) getpid());
 
+    memset(&conf, 0, sizeof(conf));
     conf.uri.data = (u_char *) uri;
     conf.uri.len = strlen(uri);
     conf.database.data = (u_char *) database;
     conf.database.len = strlen(database);
-    conf.timeout = 3000;
+    conf.timeout = IV_MONGO_PATIENCE;
     conf.quota = 1;
-    conf.audit = 0;
 
     mongo = ngx_iv_mongo_create(&conf, pool->log, &error);
     OK(mongo != NULL);

@@ -27,6 +27,8 @@
 
 #define SIDE  24
 #define OPEN  10
+#define HOUR  3600000
+#define AGES  (HOUR * 1000000LL)
 
 
 static ngx_str_t  ann = ngx_string("ann");
@@ -98,31 +100,58 @@ sweep(ngx_iv_mongo_kind_e kind, int64_t stale, ngx_iv_mongo_call_t *call)
 }
 
 
+/* the ticket's time is over, however slow this machine is */
+
+static void
+overdue(int id)
+{
+    bson_t               *filter, *change;
+    bson_oid_t            oid;
+    mongoc_client_t      *client;
+    ngx_iv_mongo_call_t   call;
+    mongoc_collection_t  *c;
+
+    begin(&call, NGX_IV_MONGO_GET, nobody, id);
+    bson_oid_init_from_data(&oid, call.id);
+
+    c = collection(&client, "images");
+    filter = BCON_NEW("_id", BCON_OID(&oid));
+    change = BCON_NEW("$set", "{",
+                          "direct.deadline", BCON_DATE_TIME(1700000000000LL),
+                      "}");
+    OK(mongoc_collection_update_one(c, filter, change, NULL, NULL, NULL));
+    bson_destroy(change);
+    bson_destroy(filter);
+    mongoc_collection_destroy(c);
+    mongoc_client_destroy(client);
+}
+
+
 static void
 test_insert(void)
 {
     int                  i;
     ngx_iv_mongo_call_t  call;
 
-    EQ_INT(insert(ann, 1, 60000), NGX_OK);
-    EQ_INT(insert(ann, 1, 90000), NGX_OK);
+    EQ_INT(insert(ann, 1, HOUR), NGX_OK);
+    EQ_INT(insert(ann, 1, 2 * HOUR), NGX_OK);
 
     begin(&call, NGX_IV_MONGO_GET, nobody, 1);
     EQ_INT(run(&call), NGX_OK);
     EQ_STR(call.document.staging_key, "images/incoming/$x");
     EQ_STR(call.document.original_name, "$a.png");
     EQ_INT(call.document.status, NGX_IV_STATUS_UPLOADING);
-    EQ_INT(call.document.direct_deadline - call.document.updated_at, 60000);
+    EQ_INT(call.document.direct_deadline - call.document.updated_at, HOUR);
     EQ_INT(call.document.is_public, 0);
 
     for (i = 2; i <= OPEN; i++) {
-        EQ_INT(insert(ann, i, 60000), NGX_OK);
+        EQ_INT(insert(ann, i, 2 * HOUR), NGX_OK);
     }
 
-    EQ_INT(insert(ann, 11, 60000), NGX_IV_RATE_LIMITED);
-    EQ_INT(insert(ben, 12, 60000), NGX_OK);
+    EQ_INT(insert(ann, 11, 2 * HOUR), NGX_IV_RATE_LIMITED);
+    EQ_INT(insert(ben, 12, 2 * HOUR), NGX_OK);
     EQ_INT(simple(NGX_IV_MONGO_FAIL, nobody, 2), NGX_OK);
-    EQ_INT(insert(ann, 11, 60000), NGX_OK);
+    EQ_INT(insert(ann, 11, 2 * HOUR), NGX_OK);
 }
 
 
@@ -164,7 +193,7 @@ test_sweep(void)
 
     /* past its deadline: 20; those with time are not stale, however old */
 
-    EQ_INT(sweep(NGX_IV_MONGO_SWEEP_STALE, -1000, &call), 1);
+    EQ_INT(sweep(NGX_IV_MONGO_SWEEP_STALE, -HOUR, &call), 1);
     EQ_INT(sweep(NGX_IV_MONGO_SWEEP_FIRST, 0, &call), 2);
     EQ_INT(call.refs[1].id[11], 20);
     EQ_STR(call.refs[1].staging_key, "images/incoming/$x");
@@ -172,29 +201,30 @@ test_sweep(void)
 
     /* one that is being completed lives by its heartbeats */
 
-    EQ_INT(insert(ben, 21, 1000), NGX_OK);
+    EQ_INT(insert(ben, 21, HOUR), NGX_OK);
     EQ_INT(claim(ben, 21, &call), NGX_OK);
-    usleep(1200 * 1000);
-    EQ_INT(sweep(NGX_IV_MONGO_SWEEP_STALE, 60000, &call), 0);
-    EQ_INT(sweep(NGX_IV_MONGO_SWEEP_STALE, 100, &call), 1);
+    overdue(21);
+    EQ_INT(sweep(NGX_IV_MONGO_SWEEP_STALE, HOUR, &call), 0);
+    EQ_INT(sweep(NGX_IV_MONGO_SWEEP_STALE, -HOUR, &call), 1);
     EQ_INT(ready(ben, 21), NGX_IV_CONFLICT);
 
     /* the second delete waits for the URL's end: 2 has time */
 
     EQ_INT(simple(NGX_IV_MONGO_OBJECT_DELETED, nobody, 2), NGX_OK);
     EQ_INT(simple(NGX_IV_MONGO_OBJECT_DELETED, nobody, 20), NGX_OK);
-    usleep(20 * 1000);
-    EQ_INT(sweep(NGX_IV_MONGO_SWEEP_SECOND, 10, &call), 1);
+    EQ_INT(sweep(NGX_IV_MONGO_SWEEP_SECOND, HOUR, &call), 0);
+    EQ_INT(sweep(NGX_IV_MONGO_SWEEP_SECOND, -HOUR, &call), 1);
     EQ_INT(call.refs[0].id[11], 20);
 
     /* a completed one keeps its staged object's key until then */
 
     EQ_INT(sweep(NGX_IV_MONGO_SWEEP_STAGING, 0, &call), 0);
-    EQ_INT(insert(ben, 22, 500), NGX_OK);
+    EQ_INT(insert(ben, 22, HOUR), NGX_OK);
     EQ_INT(claim(ben, 22, &call), NGX_OK);
     EQ_INT(ready(ben, 22), NGX_OK);
-    usleep(600 * 1000);
-    EQ_INT(sweep(NGX_IV_MONGO_SWEEP_STAGING, 60000, &call), 0);
+    EQ_INT(sweep(NGX_IV_MONGO_SWEEP_STAGING, 0, &call), 0);
+    overdue(22);
+    EQ_INT(sweep(NGX_IV_MONGO_SWEEP_STAGING, AGES, &call), 0);
     EQ_INT(sweep(NGX_IV_MONGO_SWEEP_STAGING, 0, &call), 1);
     EQ_INT(call.refs[0].id[11], 22);
     EQ_STR(call.refs[0].staging_key, "images/incoming/$x");
@@ -213,7 +243,7 @@ insert_one(void *data)
 {
     ngx_iv_mongo_call_t  call;
 
-    ticket(&call, many, 100 + (int) (intptr_t) data, 60000);
+    ticket(&call, many, 100 + (int) (intptr_t) data, HOUR);
     call.pool = ngx_create_pool(4096, NULL);
     ngx_iv_mongo_run(&call);
     ngx_destroy_pool(call.pool);

@@ -23,6 +23,7 @@
  */
 
 #include "iv_test.h"
+#include "iv_mongo_uri.h"
 #include "metadata/ngx_iv_lists.h"
 #include "metadata/ngx_iv_list_query.h"
 
@@ -1258,15 +1259,15 @@ main(void)
 
     RUN(test_bson);
 
-    uri = getenv("MONGODB_URI");
+    uri = mongo_uri();
 
-    if (uri && *uri) {
+    if (uri) {
         snprintf(database, sizeof(database), "iv_lists_%d", (int) getpid());
 
         memset(&conf, 0, sizeof(conf));
         conf.uri = str(uri);
         conf.database = str(database);
-        conf.timeout = 5000;
+        conf.timeout = IV_MONGO_PATIENCE;
         conf.audit = 1;
 
         mongo = ngx_iv_mongo_create(&conf, &log, &error);

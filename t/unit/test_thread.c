@@ -315,7 +315,8 @@ test_again(void)
 
 
 /* jobs that are given up at any moment: each is freed once, and told of its end
- * or not */
+ * or not.  Where no more are taken, the threads get their turn, as they may
+ * have to share one processor with this one */
 
 static void
 test_released(void)
@@ -354,6 +355,7 @@ test_released(void)
                     ngx_iv_job_release(live[n]);
                     live[n] = NULL;
                     freed--;
+                    usleep(100);
                 }
             }
         }
