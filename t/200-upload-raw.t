@@ -137,7 +137,6 @@ location /api { image_vault_api s3; }
 "POST /api/upload\n" . png(3_000_001)
 --- more_headers
 Content-Type: image/png
---- timeout: 20
 --- error_code: 201
 --- after eval
 sub { main::whole_image($_[0], main::png(3_000_001)) }
@@ -154,7 +153,6 @@ location /api { image_vault_api s3; }
  "POST /api/upload\n" . png(16_385)]
 --- more_headers
 Content-Type: image/png
---- timeout: 20
 --- error_code eval
 [201, 201, 201, 201, 201, 201, 201]
 
@@ -261,7 +259,6 @@ location = /mirror { internal; return 204; }
 "POST /api/upload\n" . png(700_000)
 --- more_headers
 Content-Type: image/png
---- timeout: 20
 --- error_code: 201
 --- after eval
 sub { main::whole_image($_[0], main::png(700_000)) }
@@ -275,7 +272,6 @@ location /api { image_vault_api local; }
 "POST /api/upload\n" . png(300_000)
 --- more_headers
 Content-Type: image/png
---- timeout: 20
 --- error_code: 201
 --- after eval
 sub {
@@ -308,7 +304,7 @@ Content-Type: image/png
 --- after eval
 sub {
     my $log = "$ENV{TEST_NGINX_SERVER_ROOT}/logs/iv.log";
-    main::wait_for { -s $log } 3;
+    main::wait_for { -s $log } 60;
     Test::More::like(main::slurp($log),
         qr{^created alice 400 image/png \d+\.\d{3} \d+\.\d{3}$}m, 'the line');
 }

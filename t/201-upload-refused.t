@@ -17,7 +17,7 @@ sub refused {
     is_deeply($j->{images}, [], 'no images');
     like($j->{requestId}, qr/\A[0-9a-f]{32}\z/, 'request id');
 
-    is(wait_images({ status => { '$in' => ['uploading', 'ready'] } }, 0, 5), 0,
+    is(wait_images({ status => { '$in' => ['uploading', 'ready'] } }, 0, 60), 0,
        'no document but failed ones');
     is(scalar(find_images()), 0, 'no document at all') if !$a{begun};
     for my $d (find_images()) {
@@ -27,7 +27,7 @@ sub refused {
         # versitygw may keep what a PUT that was cut had sent, also after our
         # delete: that is what the second delete is for
         if ($a{cut}) {
-            is(wait_images({}, 0, 20), 0, 'swept');
+            is(wait_images({}, 0, 60), 0, 'swept');
         }
         is(object($d->{r2Key}), undef, 'no object');
     }
@@ -153,14 +153,13 @@ sub { main::refused($_[0], 'corrupt_image', begun => 1) }
 
 === TEST 9: truncated, streamed: no object comes to be
 --- owner: alice
---- sweep: interval=300ms stale=2s
+--- sweep: interval=300ms stale=4s
 --- config
 location /api { image_vault_api s3; }
 --- request eval
 "POST /api/upload\n" . substr(png(900_000), 0, 899_990)
 --- more_headers
 Content-Type: image/png
---- timeout: 20
 --- error_code: 422
 --- error_log: corrupt_image
 --- after eval
@@ -183,14 +182,13 @@ sub { main::refused($_[0], 'trailing_data', begun => 1) }
 
 === TEST 11: bytes after the end of a large JPEG
 --- owner: alice
---- sweep: interval=300ms stale=2s
+--- sweep: interval=300ms stale=4s
 --- config
 location /api { image_vault_api s3; }
 --- request eval
 "POST /api/upload\n" . jpeg(500_000) . "<script>"
 --- more_headers
 Content-Type: image/jpeg
---- timeout: 20
 --- error_code: 422
 --- after eval
 sub { main::refused($_[0], 'trailing_data', begun => 1, cut => 1) }
@@ -198,14 +196,13 @@ sub { main::refused($_[0], 'trailing_data', begun => 1, cut => 1) }
 
 === TEST 12: a broken CRC in mid-stream cuts the upload
 --- owner: alice
---- sweep: interval=300ms stale=2s
+--- sweep: interval=300ms stale=4s
 --- config
 location /api { image_vault_api s3; }
 --- request eval
 my $p = png(2_000_000); substr($p, 600_000, 1) ^= "\x01"; "POST /api/upload\n$p"
 --- more_headers
 Content-Type: image/png
---- timeout: 20
 --- error_code: 422
 --- error_log: corrupt_image
 --- after eval
@@ -360,7 +357,7 @@ Retry-After: \d+
 sub {
     my $j = main::json($_[0]);
     Test::More::is($j->{error}{code}, 'storage_unavailable', 'code');
-    Test::More::is(main::wait_images({ status => 'uploading' }, 0, 5), 0,
+    Test::More::is(main::wait_images({ status => 'uploading' }, 0, 60), 0,
         'nothing is uploading');
     main::ask('command', db => $ImageVault::Peers::Database,
         command => { delete => 'images', deletes => [{ q => {}, limit => 0 }] });

@@ -16,7 +16,7 @@ my $h2 = free_port();
 my $n = ImageVault::Nginx->new(
     name   => 'form',
     http   => ImageVault::Nginx::http_base(
-                  sweep => 'interval=300ms stale=2s')
+                  sweep => 'interval=300ms stale=4s')
               . ImageVault::Nginx::storage_s3()
               . ImageVault::Nginx::storage_s3(
                     name => 'public', public_only => 'on',
@@ -27,7 +27,6 @@ my $n = ImageVault::Nginx->new(
               . "image_vault_key form/\$image_vault_filename;\n",
     server => <<"EOF_CONF",
     listen 127.0.0.1:$h2 http2;
-    client_body_timeout 3s;
     location /api { image_vault_api s3; }
     location /pub { image_vault_api public; }
     location /few { image_vault_api s3; image_vault_max_files 2; }
@@ -71,7 +70,7 @@ my $filehead = 'Content-Disposition: form-data; name="f"; filename="a.png"';
 
 # nothing but ready documents, and how many
 sub ready {
-    is(wait_images({ status => 'uploading' }, 0, 10), 0, 'none is uploading');
+    is(wait_images({ status => 'uploading' }, 0, 60), 0, 'none is uploading');
     return scalar find_images({ status => 'ready' });
 }
 
@@ -264,7 +263,7 @@ subtest 'a client that vanishes in a form' => sub {
 };
 
 subtest 'nothing is left over' => sub {
-    is(wait_images({ status => { '$ne' => 'ready' } }, 0, 20), 0, 'swept');
+    is(wait_images({ status => { '$ne' => 'ready' } }, 0, 60), 0, 'swept');
     my %ready = map { $_->{r2Key} => 1 } find_images();
     is_deeply([grep { !$ready{$_} } map { $_->{key} } objects('form/')], [],
               'no object without a document');

@@ -21,7 +21,7 @@ my @scripted = qw(r2 503-then-200 complete-200-error);
 my $n = ImageVault::Nginx->new(
     name   => 'chunked',
     http   => ImageVault::Nginx::http_base(
-                  sweep => 'interval=300ms stale=2s')
+                  sweep => 'interval=300ms stale=4s')
               . ImageVault::Nginx::storage_s3(part_size => '5m')
               . join('', map { ImageVault::Nginx::storage_s3(
                     name => $_, bucket => $_, endpoint => $scripted,
@@ -142,7 +142,7 @@ subtest 'room: who waits too long is told so, a slow holder gives way' => sub {
         is($r->{json}{error}{code}, 'overloaded', 'overloaded');
     }
     close $_ for @slow;
-    is(wait_images({ status => 'uploading' }, 0, 15), 0, 'undone');
+    is(wait_images({ status => 'uploading' }, 0, 60), 0, 'undone');
     is(chunked('/api', png(100_000))->{status}, 201, 'and well again');
 };
 
@@ -157,15 +157,15 @@ subtest 'a worker that is killed between parts' => sub {
                                                      1_000_000), "\r\n";
     }
     ok(wait_images({ status => 'uploading',
-                     s3UploadId => { '$gt' => '' } }, 1, 10),
+                     s3UploadId => { '$gt' => '' } }, 1, 60),
        'its upload id is noted');
     kill 'KILL', $n->workers;
-    is(wait_images({ status => { '$ne' => 'ready' } }, 0, 20), 0, 'swept');
+    is(wait_images({ status => { '$ne' => 'ready' } }, 0, 60), 0, 'swept');
 };
 
 subtest 'nothing is left over' => sub {
     is(wait_images({ status => { '$ne' => 'ready' },
-                     storage => { '$ne' => 'complete-200-error' } }, 0, 20), 0,
+                     storage => { '$ne' => 'complete-200-error' } }, 0, 60), 0,
        'none but ready documents');
     is_deeply(ask('uploads', bucket => $ENV{TEST_S3_BUCKET}), [],
               'no open multipart upload');

@@ -112,7 +112,7 @@ subtest 'a value in two places' => sub {
 };
 
 subtest 'nothing of a refused request is stored' => sub {
-    is(wait_images({ status => 'uploading' }, 0, 10), 0, 'none uploading');
+    is(wait_images({ status => 'uploading' }, 0, 60), 0, 'none uploading');
     my %ready = map { $_->{r2Key} => 1 } find_images({ status => 'ready' });
     is_deeply([grep { !$ready{$_} } map { $_->{key} } objects('fields/')], [],
               'no object without a document');

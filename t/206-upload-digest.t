@@ -16,7 +16,7 @@ use ImageVault::Nginx;
 my $scripted = start_scripted();
 my $n = ImageVault::Nginx->new(
     name   => 'digest',
-    http   => ImageVault::Nginx::http_base(sweep => 'interval=300ms stale=2s')
+    http   => ImageVault::Nginx::http_base(sweep => 'interval=300ms stale=4s')
               . ImageVault::Nginx::storage_s3()
               . ImageVault::Nginx::storage_s3(name => 'plain',
                     bucket => 'plain', endpoint => $scripted)
@@ -103,7 +103,7 @@ subtest "of a form's files" => sub {
     is($send->('-H', $sum)->{status}, 400, '… a wrong one');
 };
 
-is(wait_images({ status => 'uploading' }, 0, 10), 0, 'nothing is uploading');
+is(wait_images({ status => 'uploading' }, 0, 60), 0, 'nothing is uploading');
 
 $n->done;
 done_testing();

@@ -9,12 +9,13 @@ use lib 't/lib';
 use IO::Socket::INET;
 use Socket qw(SOL_SOCKET SO_LINGER);
 use Test::More;
+use Time::Local qw(timegm);
 use ImageVault::Peers;
 use ImageVault::Nginx;
 
 my %conf = (
     http   => ImageVault::Nginx::http_base(
-                  sweep => 'interval=300ms stale=2s')
+                  sweep => 'interval=300ms stale=4s')
               . ImageVault::Nginx::storage_s3()
               . "image_vault_owner \$arg_as;\n"
               . "image_vault_key idem/\$image_vault_filename;\n",
@@ -40,6 +41,29 @@ sub put {
 }
 
 sub count { return scalar(() = find_images({ status => 'ready' })) }
+
+# the record of alice's key
+sub record {
+    my ($key) = @_;
+    my ($r) = @{ ask('find', db => $ImageVault::Peers::Database,
+                     collection => 'image_vault_requests',
+                     filter => { _id => "alice\0$key" }) };
+    return $r;
+}
+
+# until the request has got as far as that
+sub taken {
+    my ($key) = @_;
+    ok((wait_for { record($key) } 60), 'the key is taken');
+}
+
+# in seconds
+sub written {
+    my ($record) = @_;
+    my ($y, $mon, $d, $h, $m, $s) = $record->{updatedAt}{'$date'}
+        =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+(?:\.\d+)?)/;
+    return timegm(0, $m, $h, $d, $mon - 1, $y) + $s;
+}
 
 
 subtest 'the same again, on another node, after a restart' => sub {
@@ -88,7 +112,7 @@ subtest 'the first is still running' => sub {
              . "400000\r\nContent-Type: image/png\r\nIdempotency-Key: k4\r\n"
              . "Connection: close\r\n\r\n";
     print $s $head, substr($body, 0, 200_000);
-    select undef, undef, undef, 0.5;
+    taken('k4');
     my $file = temp_file($body);
     is(put($m, 'k4', file => $file)->{status}, 409, 'not twice at a time');
     print $s substr($body, 200_000);
@@ -104,9 +128,9 @@ subtest 'a client that vanishes frees the key' => sub {
     print $s "PUT /api/upload?as=alice HTTP/1.1\r\nHost: x\r\nContent-Length: "
            . "400000\r\nContent-Type: image/png\r\nIdempotency-Key: k5\r\n\r\n",
         substr(png(400_000), 0, 200_000);
-    select undef, undef, undef, 0.5;
+    taken('k5');
     close $s;
-    ok((wait_for { my $r = put($n, 'k5'); $r->{status} == 201 } 10), 'free');
+    ok((wait_for { my $r = put($n, 'k5'); $r->{status} == 201 } 60), 'free');
 };
 
 subtest 'a worker that is killed: the key is free after `stale`' => sub {
@@ -115,10 +139,15 @@ subtest 'a worker that is killed: the key is free after `stale`' => sub {
     print $s "PUT /api/upload?as=alice HTTP/1.1\r\nHost: x\r\nContent-Length: "
            . "3000\r\nContent-Type: image/png\r\nIdempotency-Key: k6\r\n\r\n",
         substr(png(3000), 0, 1000);
-    select undef, undef, undef, 0.5;
+    taken('k6');
     kill 'KILL', $n->workers;
-    is(put($m, 'k6')->{status}, 409, 'still taken');
-    ok((wait_for { my $r = put($m, 'k6'); $r->{status} == 201 } 10), 'free');
+    my $last = written(record('k6'));
+    my %seen;
+    ok((wait_for { $seen{ put($m, 'k6')->{status} }++; $seen{201} } 60),
+       'free');
+    cmp_ok(written(record('k6')) - $last, '>=', 4, 'not before');
+    is_deeply([grep { !/^(?:201|409)$/ } keys %seen], [], 'taken until then')
+        or diag(explain(\%seen));
 };
 
 subtest 'a form' => sub {
@@ -173,7 +202,7 @@ subtest 'a slow first one shows signs of life' => sub {
     my $file = temp_file($body);
     my $s = begin('slow', 400_000, substr($body, 0, 100_000));
     for my $i (0 .. 4) {
-        select undef, undef, undef, 0.8;
+        select undef, undef, undef, 1.2;
         print $s substr($body, 100_000 + $i * 50_000, 50_000);
         is(put($m, 'slow', file => $file)->{status}, 409, "taken $i");
     }
@@ -198,7 +227,7 @@ subtest 'half a body frees the key' => sub {
         setsockopt $c, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
         close $c;
     }
-    ok((wait_for { put($n, 'reset')->{status} == 201 } 5), 'so do resets');
+    ok((wait_for { put($n, 'reset')->{status} == 201 } 60), 'so do resets');
 };
 
 subtest 'a form refused as a whole' => sub {
@@ -228,9 +257,7 @@ subtest 'what became of the image counts' => sub {
 
 subtest 'a key that was lost' => sub {
     my $s = begin('lost', 400_000, substr(png(400_000), 0, 100_000));
-    ok((wait_for { @{ ask('find', db => $ImageVault::Peers::Database,
-                          collection => 'image_vault_requests',
-                          filter => { _id => "alice\0lost" }) } } 5), 'taken');
+    taken('lost');
     ask('update', db => $ImageVault::Peers::Database,
         collection => 'image_vault_requests', filter => { _id => "alice\0lost" },
         update => { '$set' => { by => 'x' } });

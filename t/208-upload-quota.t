@@ -13,7 +13,7 @@ use ImageVault::Nginx;
 
 my %conf = (
     http   => ImageVault::Nginx::http_base(
-                  sweep => 'interval=300ms stale=2s')
+                  sweep => 'interval=300ms stale=4s')
               . ImageVault::Nginx::storage_s3(part_size => '5m')
               . "image_vault_owner \$arg_as;\nimage_vault_max_size 20m;\n"
               . "image_vault_key quota/\$image_vault_filename;\n",
@@ -50,7 +50,7 @@ sub add_user { return ask('insert', db => $db, collection => 'users',
 sub used {
     my ($id) = @_;
     wait_for { my $u = user($id); $u && !%{ $u->{storageQuota}{pending} // {} } }
-        10;
+        60;
     return user($id)->{storageQuota}{used};
 }
 
@@ -173,7 +173,7 @@ subtest 'a worker that is killed gives back all, once swept' => sub {
     wait_for { my $u = user('kill'); $u && $u->{storageQuota}{used} } 5;
     kill 'KILL', $n->workers;
     ok((wait_for { my $u = user('kill');
-                   !$u || ($u->{storageQuota}{used} // 0) == 0 } 20),
+                   !$u || ($u->{storageQuota}{used} // 0) == 0 } 60),
        'given back');
     is(put($m, '/size', 'kill', 60_000)->{status}, 201, 'and free');
     is(used('kill'), 60_000, 'used');
@@ -184,7 +184,7 @@ for my $u (@{ ask('find', db => $db, collection => 'users', filter => {}) }) {
     next if $id eq 'ann' || !defined $u->{storageQuota};
     is((wait_for { my ($v) = @{ ask('find', db => $db, collection => 'users',
                                    filter => { _id => $id }) };
-                  !%{ $v->{storageQuota}{pending} // {} } } 10), 1,
+                  !%{ $v->{storageQuota}{pending} // {} } } 60), 1,
        (ref $id ? $id->{'$oid'} : $id) . ': nothing is pending');
 }
 

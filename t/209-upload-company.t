@@ -44,7 +44,7 @@ sub api { return "location /$_[0] { image_vault_api s3; $_[1] }\n" }
 my $n = ImageVault::Nginx->new(
     name => 'company',
     port => $port,
-    http => ImageVault::Nginx::http_base(sweep => 'interval=300ms stale=3s')
+    http => ImageVault::Nginx::http_base(sweep => 'interval=300ms stale=4s')
           . ImageVault::Nginx::storage_s3() . <<"EOF_HTTP",
 image_vault_max_size 50m;
 image_vault_key company/\$image_vault_filename;
@@ -296,7 +296,7 @@ subtest 'limit_conn' => sub {
         refused($a, 503, 'overloaded', "$as, a second");
         like($a->{head}, qr{^Retry-After: [1-9]\d*\r?$}m, 'when to come again');
         landed($f, 'one', "$as, the first");
-        ok((wait_for { fly(@one)->finish->{status} == 201 } 5),
+        ok((wait_for { fly(@one)->finish->{status} == 201 } 60),
            "$as, a third after it");
     }
 };
@@ -369,7 +369,7 @@ subtest 'mirror has read the body, to memory and to a file' => sub {
             my $before = find_images({ userId => 'copy', status => 'ready' });
             landed(fly("/$to/upload", %how), 'alice', "$what, $to");
             is(wait_images({ userId => 'copy', status => 'ready' },
-                           $before + 1, 10), $before + 1, 'and its copy');
+                           $before + 1, 60), $before + 1, 'and its copy');
             my $a = fly("/$to/upload", %how, image => substr $image, 0, 400_000)
                 ->finish;
             refused($a, 422, 'corrupt_image', "$what, $to, truncated");
@@ -440,7 +440,7 @@ subtest 'a refusal in mid-body, by a client that sends on' => sub {
 subtest 'and is not drained for ever' => sub {
     my $f = fly('/short/upload', image => 'no image' x 1_000_000);
     refused($f->answer, 415, 'unsupported_type', 'refused');
-    ok((wait_for { !$f->send(100) } 5), 'then cut off');
+    ok((wait_for { !$f->send(100) } 60), 'then cut off');
 };
 
 # what is under way when the old workers are told to go
@@ -456,7 +456,7 @@ subtest 'a reload' => sub {
     my ($old) = $n->workers;
     my @f = in_flight();
     $n->reload;
-    ok((wait_for { curl($n->url('/api/'))->{headers}{'x-pid'} != $old } 5),
+    ok((wait_for { curl($n->url('/api/'))->{headers}{'x-pid'} != $old } 60),
        'a new worker answers');
     landed(fly('/api/upload'), 'alice', 'a new one');
     for (@f) {
@@ -464,23 +464,23 @@ subtest 'a reload' => sub {
         like($a->{head}, qr/^X-Pid: $old\r?$/m, 'by the old one') if !$_->{h2};
     }
     @f = ();
-    ok((wait_for { !kill 0, $old } 10), 'which then ends');
+    ok((wait_for { !kill 0, $old } 60), 'which then ends');
 };
 
 subtest 'QUIT' => sub {
     my $pid = $n->pid;
     my @f = in_flight();
     $n->signal('QUIT');
-    ok((wait_for { !IO::Socket::INET->new("127.0.0.1:$port") } 5),
+    ok((wait_for { !IO::Socket::INET->new("127.0.0.1:$port") } 60),
        'nothing new is taken');
     landed($_, 'alice', "$_->{as}, begun before") for @f;
     @f = ();
-    ok((wait_for { !kill 0, $pid } 10), 'then it ends');
+    ok((wait_for { !kill 0, $pid } 60), 'then it ends');
     $n->start;
 };
 
 subtest 'what is left' => sub {
-    is(wait_images({ status => { '$ne' => 'ready' } }, 0, 20), 0,
+    is(wait_images({ status => { '$ne' => 'ready' } }, 0, 60), 0,
        'none but ready documents');
     my %ready = map { $_->{r2Key} => $_->{size} } find_images();
     my %kept = map { $_->{key} => $_->{size} } objects('company/');

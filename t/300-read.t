@@ -337,10 +337,14 @@ location /now { rewrite ^/now/(.*)$ /$1 break; image_vault_redirect; image_vault
 --- after eval
 sub {
     my $u1 = main::json($_[0])->{image}{url};
-    sleep 1;
     my $base = "http://127.0.0.1:" . Test::Nginx::Util::server_port();
-    my $u2 = main::curl("$base/api/$main::Id{mine}")->{json}{image}{url};
-    Test::More::is($u2, $u1, 'stable');
+    # one window may end meanwhile
+    my %url = ($u1 => 1);
+    for (1, 2) {
+        sleep 1;
+        $url{ main::curl("$base/api/$main::Id{mine}")->{json}{image}{url} }++;
+    }
+    Test::More::cmp_ok(scalar keys %url, '<=', 2, 'stable');
     my $n1 = main::curl("$base/now/$main::Id{mine}")->{headers}{location};
     sleep 2;
     my $n2 = main::curl("$base/now/$main::Id{mine}")->{headers}{location};

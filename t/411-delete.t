@@ -8,17 +8,19 @@ use warnings;
 use lib 't/lib';
 use IO::Socket::INET;
 use Test::More;
-use Time::HiRes ();
 use ImageVault::Peers;
 use ImageVault::Nginx;
 
-my $dead = free_port();
+# takes connections, and says nothing until it is closed
+my $silent = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64)
+    or die "listen: $!";
+my $silent_port = $silent->sockport;
 my %conf = (
     workers => 2,
     http   => ImageVault::Nginx::http_base()
               . ImageVault::Nginx::storage_s3()
               . ImageVault::Nginx::storage_s3(
-                    name => 'down', endpoint => "http://127.0.0.1:$dead",
+                    name => 'down', endpoint => "http://127.0.0.1:$silent_port",
                     retries => 1)
               . "image_vault_owner \$arg_as;\nimage_vault_admin \$arg_admin;\n"
               . "image_vault_key delete/\$image_vault_filename;\n",
@@ -59,7 +61,7 @@ sub quota {
 
 sub used {
     my ($as) = @_;
-    wait_for { !%{ quota($as)->{pending} // {} } } 10;
+    wait_for { !%{ quota($as)->{pending} // {} } } 60;
     return quota($as)->{used};
 }
 
@@ -84,8 +86,8 @@ subtest 'it is gone' => sub {
     is($doc->{status}, 'error', 'error');
     ok($doc->{deletedAt}, 'deletedAt');
     is($doc->{error}, 'deleted', 'why');
-    ok((wait_for { !object($key) } 5), 'the object is gone without a sweep');
-    ok((wait_for { find_image($id)->{objectDeletedAt} } 5), 'which is noted');
+    ok((wait_for { !object($key) } 60), 'the object is gone without a sweep');
+    ok((wait_for { find_image($id)->{objectDeletedAt} } 60), 'which is noted');
     is(used('alice'), 10_000, 'its size is given back');
     is(find_image($other)->{status}, 'ready', 'the other stays');
 
@@ -119,7 +121,7 @@ subtest 'right after the upload' => sub {
     }
     is(used('fast'), 0, 'all is given back');
     ok((wait_for { !find_images({ userId => 'fast',
-                   objectDeletedAt => { '$exists' => JSON::PP::false } }) } 10),
+                   objectDeletedAt => { '$exists' => JSON::PP::false } }) } 60),
        'and all objects are gone');
 };
 
@@ -215,16 +217,17 @@ subtest 'an upload that is under way' => sub {
            . substr($png, 0, 150_000);
     my $doc;
     ok((wait_for { ($doc) = find_images({ userId => 'dora' });
-                   $doc && $doc->{r2Key} } 10), 'it has begun');
+                   $doc && $doc->{r2Key} } 60), 'it has begun');
     my $id = $doc->{_id}{'$oid'};
     is(curl($m->url("/api/$id?as=dora"))->{status}, 409, 'not ready');
     is(curl('-X', 'DELETE', $m->url("/api/$id?as=dora"))->{status}, 200,
        'deleted');
+    local $SIG{PIPE} = 'IGNORE';
     print $s substr($png, 150_000);
     my $line = <$s> // '';
     unlike($line, qr/ 201 /, 'the upload fails');
     is(find_image($id)->{status}, 'error', 'the document stays deleted');
-    ok((wait_for { !object($doc->{r2Key}) } 10), 'no object is left');
+    ok((wait_for { !object($doc->{r2Key}) } 60), 'no object is left');
     is(used('dora'), 0, 'nothing is used');
 };
 
@@ -244,8 +247,8 @@ subtest 'a ticket' => sub {
     ok(object($staging), 'its staging object is there');
     is(curl('-X', 'DELETE', $n->url("/api/$id?as=fred"))->{status}, 200,
        'deleted');
-    ok((wait_for { !object($staging) } 5), 'the staging object is gone');
-    ok((wait_for { find_image($id)->{objectDeletedAt} } 5), 'which is noted');
+    ok((wait_for { !object($staging) } 60), 'the staging object is gone');
+    ok((wait_for { find_image($id)->{objectDeletedAt} } 60), 'which is noted');
     is(used('fred'), 0, 'what it reserved is given back');
 };
 
@@ -254,10 +257,10 @@ subtest 'a storage that is down does not delay the answer' => sub {
     my @id = map { new_id() } 1 .. 20;
     insert_images(map { image_doc(id => $_, storage => 'down',
                                   r2Key => "delete/$_") } @id);
-    my $began = Time::HiRes::time();
     is(del($_, 'alice')->{status}, 200, 'deleted') for @id;
-    cmp_ok(Time::HiRes::time() - $began, '<', 10, 'at once');
-    ok((wait_for { $n->error_log =~ /left to the sweep/ } 20),
+    unlike($n->error_log, qr/left to the sweep/, 'before the storage failed');
+    close $silent;
+    ok((wait_for { $n->error_log =~ /left to the sweep/ } 60),
        'the objects are left to the sweep');
     is(find_images({ _id => { '$oid' => $id[0] },
                      objectDeletedAt => { '$exists' => JSON::PP::true } }), 0,
@@ -275,10 +278,11 @@ subtest 'a client that does not wait' => sub {
     print $s "DELETE /api/$id?as=gone HTTP/1.1\r\nHost: x\r\n"
            . "Content-Length: 100\r\n\r\n";
     close $s;
-    ok((wait_for { my $r = curl($m->url("/api/$id?as=gone"));
-                   $r->{status} == 404 || $r->{status} == 200 } 5),
-       'all or nothing');
-    is(used('gone'), find_image($id)->{status} eq 'ready' ? 10_000 : 0,
+    ok((wait_for { $n->access_log =~ m{"DELETE /api/$id} } 60), 'is over');
+    like(curl($m->url("/api/$id?as=gone"))->{status}, qr/\A(?:200|404)\z/,
+         'all or nothing');
+    ok((wait_for { my $ready = find_image($id)->{status} eq 'ready';
+                   used('gone') == ($ready ? 10_000 : 0) } 60),
        'and used fits');
 };
 
@@ -296,7 +300,7 @@ subtest 'subrequests' => sub {
         is($r->{status}, 200, "$method $more");
         $seen++;
         ok((wait_for { (() = $n->error_log =~ /a change by a subrequest/g)
-                       >= $seen } 5), 'refused');
+                       >= $seen } 60), 'refused');
     }
     my $got = find_image($id);
     is($got->{status}, 'ready', 'still there');

@@ -52,7 +52,7 @@ sub used {
     my ($as) = @_;
     my $q = sub { (ask('find', db => $db, collection => 'users',
                        filter => { _id => $as }))->[0]{storageQuota} };
-    wait_for { !%{ $q->()->{pending} // {} } } 10;
+    wait_for { !%{ $q->()->{pending} // {} } } 60;
     return $q->()->{used};
 }
 
@@ -210,7 +210,7 @@ subtest 'objects and quota' => sub {
     is(outcome($r), join(' ', ('ok') x 22), 'deleted');
     is(used('quinn'), 10_000, 'given back, each once');
     is(curl($n->url("/api/$id[0]?as=quinn"))->{status}, 404, 'gone');
-    ok((wait_for { (grep { object($_) } @key) == 1 } 10),
+    ok((wait_for { (grep { object($_) } @key) == 1 } 60),
        'so are the objects');
 };
 

@@ -38,7 +38,7 @@ sub trail {
     my $find = sub { @{ ask('find', db => $db,
                             collection => 'image_vault_audit',
                             filter => { %filter }) } };
-    wait_for { my @e = $find->(); scalar @e } 5;
+    wait_for { my @e = $find->(); scalar @e } 60;
     return $find->();
 }
 
@@ -89,7 +89,7 @@ subtest 'a form' => sub {
     my $r = curl('-F', "a=\@$file;type=image/png", '-F',
                  "b=\@$bad;type=image/png", $n->url('/api/upload?as=fay'));
     is($r->{status}, 207, 'some');
-    ok((wait_for { trail(who => 'fay') == 2 } 5), 'an entry for each');
+    ok((wait_for { trail(who => 'fay') == 2 } 60), 'an entry for each');
     is(join(' ', sort map { $_->{outcome} } trail(who => 'fay')),
        'corrupt_image ok', 'their outcomes');
 
@@ -115,7 +115,7 @@ subtest 'a client that is gone' => sub {
     print $s "PUT /api/upload?as=ida HTTP/1.1\r\nHost: x\r\n"
            . "Content-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
            . substr(png(1000), 0, 500);
-    ok((wait_for { find_images({ userId => 'ida' }) } 5), 'it has begun');
+    ok((wait_for { find_images({ userId => 'ida' }) } 60), 'it has begun');
     setsockopt $s, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0) or die;
     close $s;
     is(outcomes(trail(who => 'ida')), 'upload=aborted', 'aborted');
@@ -141,7 +141,7 @@ subtest 'PATCH and DELETE' => sub {
 
     my @want = ('upload=ok', 'patch=ok', 'patch=forbidden',
                 'patch=precondition_failed', 'delete=forbidden', 'delete=ok');
-    ok((wait_for { trail(of($id)) == @want } 5), 'as many entries');
+    ok((wait_for { trail(of($id)) == @want } 60), 'as many entries');
     is(join(' ', sort split / /, outcomes(trail(of($id)))),
        join(' ', sort @want), 'what was done, and what was tried');
     is($_->{owner}, 'alice', 'owner') for trail(of($id), who => 'bob');
@@ -162,7 +162,7 @@ subtest 'bulk' => sub {
     $req->(action => 'tag', tags => ['t']);
     $req->(action => 'sign');
     $req->(action => 'delete');
-    ok((wait_for { trail(of($two)) == 3 } 5), 'three entries');
+    ok((wait_for { trail(of($two)) == 3 } 60), 'three entries');
     for my $id ($one, $two) {
         is(join(' ', sort split / /, outcomes(trail(of($id)))),
            'bulk-delete=ok bulk-tag=ok upload=ok', 'each once; reads are none');
@@ -226,7 +226,7 @@ subtest 'expiry' => sub {
     )->start;
     my $id = new_id();
     insert_images(image_doc(id => $id, expires => mongo_now(-60)));
-    ok((wait_for { trail(of($id)) } 10), 'the sweep tells');
+    ok((wait_for { trail(of($id)) } 60), 'the sweep tells');
     my ($e) = trail(of($id));
     is($e->{action}, 'expire', 'action');
     is($e->{owner}, 'alice', 'owner');

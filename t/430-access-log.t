@@ -44,13 +44,14 @@ my $strict = JSON::PP->new->utf8;
 
 # the next line of the log: its JSON, and the line
 sub line {
+    my ($seconds) = @_;
     state $at = 0;
     my $text;
 
     wait_for {
         $text = -e $log ? substr(slurp($log), $at) : '';
         $text =~ /\n/;
-    } 5 or return ({}, '');
+    } $seconds // 60 or return ({}, '');
     $text =~ s/\n.*//s;
     $at += length($text) + 1;
 
@@ -158,7 +159,7 @@ subtest 'what clients may send' => sub {
 
     my $s = raw("PUT /api/upload HTTP/1.1\r\nHost: x\r\nX-User: alice\r\n"
               . "Content-Length: 2000\r\n\r\n" . substr(png(2_000), 0, 900), 1);
-    ok((wait_images({ userId => 'alice', status => 'uploading' }, 1)),
+    ok((wait_images({ userId => 'alice', status => 'uploading' }, 1, 60)),
        'an upload begins');
     close $s;
     logged('and breaks off', result => qr/^(aborted|length_mismatch)$/,
@@ -176,7 +177,7 @@ subtest 'no line has a secret' => sub {
     unlike($text, qr/\Q$ENV{TEST_S3_ACCESS}\E/, 'nor its key');
     my @lines = split /\n/, $text;
     is((grep { !eval { $strict->decode($_) } } @lines), 0, 'all are JSON');
-    is((line())[1], '', 'and all were looked at');
+    is((line(1))[1], '', 'and all were looked at');
 };
 
 $n->done;

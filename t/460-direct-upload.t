@@ -106,7 +106,7 @@ sub quota {
 
 sub used {
     my ($as) = @_;
-    wait_for { !%{ quota($as)->{pending} // {} } } 10;
+    wait_for { !%{ quota($as)->{pending} // {} } } 60;
     return quota($as)->{used};
 }
 
@@ -181,7 +181,7 @@ subtest 'the whole way' => sub {
     is($o->{type}, 'image/png', "the object's type");
     like($o->{disposition}, qr/^inline; .*filename\*=/, 'and name');
     is($o->{sha256}, $image->{checksums}{sha256}, 'sha256');
-    ok((wait_for { !object($doc->{direct}{stagingKey}) } 5),
+    ok((wait_for { !object($doc->{direct}{stagingKey}) } 60),
        'what was sent is deleted');
     my $after = find_image($t->{id});
     is($after->{status}, 'ready', 'ready');
@@ -315,7 +315,7 @@ subtest 'what is no image, or another' => sub {
         my $staging = staging($t->{id});
         my $key = find_image($t->{id})->{r2Key};
         is(code(complete($t->{id}, 'erin')), $want, $what);
-        ok((wait_for { !object($staging) } 5), 'what was sent is deleted');
+        ok((wait_for { !object($staging) } 60), 'what was sent is deleted');
         is(object($key), undef, 'there is no image');
         is(find_image($t->{id})->{status}, 'error', 'its document: error');
         is(used('erin'), 0, 'the quota is given back');
@@ -519,7 +519,7 @@ subtest 'the client goes away' => sub {
     my $r = complete($t->{id}, 'paul', '--max-time', '0.3');
     is($r->{exit}, 28, 'it does not wait for the answer');
     ok((wait_images({ _id => { '$oid' => $t->{id} }, status => 'ready' }, 1,
-                    30)), 'the image becomes ready all the same');
+                    60)), 'the image becomes ready all the same');
     is(complete($t->{id}, 'paul')->{status}, 200, 'and is told of');
     is(used('paul'), 40_000_000, 'its quota is settled');
     is(outcomes($t->{id}), 'direct-upload=ok complete=ok', 'the trail');
@@ -529,7 +529,7 @@ subtest 'the client goes away' => sub {
               "http://127.0.0.1:$h2/api/$t->{id}/complete?as=quinn");
     is($r->{exit}, 28, 'over HTTP/2');
     ok((wait_images({ _id => { '$oid' => $t->{id} }, status => 'ready' }, 1,
-                    30)), 'it becomes ready as well');
+                    60)), 'it becomes ready as well');
 };
 
 
@@ -571,12 +571,12 @@ subtest 'too late' => sub {
         http => ImageVault::Nginx::http_base(sweep => 'interval=300ms stale=2s')
                 . $common, server => $server)->start;
     ok((wait_for { my $d = find_image($t->{id});
-                   !$d || $d->{status} eq 'error' } 20), 'the ticket ends');
-    ok((wait_for { !object($staging) } 10), 'what was sent goes');
+                   !$d || $d->{status} eq 'error' } 60), 'the ticket ends');
+    ok((wait_for { !object($staging) } 60), 'what was sent goes');
     is(used('ruth'), 5000, 'the quota is given back');
-    is(wait_images({ _id => { '$oid' => $t->{id} } }, 0, 20), 0,
+    is(wait_images({ _id => { '$oid' => $t->{id} } }, 0, 60), 0,
        'its document goes');
-    ok((wait_for { !find_image($done->{id})->{direct} } 20),
+    ok((wait_for { !find_image($done->{id})->{direct} } 60),
        'of the other one the ticket');
     is(find_image($done->{id})->{status}, 'ready', 'not the image');
     $s->done;

@@ -37,7 +37,7 @@ sub put {
 
 subtest 'an entry' => sub {
     my $id = put();
-    ok((wait_for { @{ trail({ image => { '$oid' => $id } }) } } 10),
+    ok((wait_for { @{ trail({ image => { '$oid' => $id } }) } } 60),
        'it is there');
     my ($e) = @{ trail({ image => { '$oid' => $id } }) };
     is($e->{who}, 'trail-owner', 'who');
@@ -54,7 +54,7 @@ subtest 'indexes' => sub {
                     command => { listIndexes => 'image_vault_audit' });
         return join ' ', sort map { $_->{name} } @{ $r->{cursor}{firstBatch} };
     };
-    ok((wait_for { $names->() eq '_id_ at_-1 image_1_at_-1' } 10),
+    ok((wait_for { $names->() eq '_id_ at_-1 image_1_at_-1' } 60),
        'they are made') or diag $names->();
 };
 

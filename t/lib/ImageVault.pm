@@ -141,6 +141,8 @@ Test::Nginx::Util::master_on();
 Test::Nginx::Util::workers(1);
 Test::Nginx::Util::no_shuffle();
 Test::Nginx::Util::no_long_string();
+# for an answer, and for nginx to end: 3 seconds are few on a busy machine
+Test::Nginx::Util::timeout(60);
 
 
 END {

@@ -34,7 +34,7 @@ use ImageVault::Peers;
 our @EXPORT = qw(up landed refused);
 
 my $Boundary = 'a-form-under-way';
-my $Patience = 15;
+my $Patience = 60;
 
 
 sub new {
