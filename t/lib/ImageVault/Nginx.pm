@@ -152,9 +152,11 @@ sub start {
     $self->write_conf;
     my ($rc, $out) = $self->command;
     Test::More::BAIL_OUT("nginx $self->{name} did not start: $out") if $rc;
-    wait_for { IO::Socket::INET->new("127.0.0.1:$self->{port}") } 10
-        or die "nginx $self->{name} does not listen\n";
     $self->{up} = 1;
+    # it listens before its master has a pid file, and that before its workers
+    wait_for { (() = $self->workers) >= $self->{workers}
+               && IO::Socket::INET->new("127.0.0.1:$self->{port}") } 60
+        or die "nginx $self->{name} does not listen\n";
 
     return $self;
 }
@@ -163,7 +165,7 @@ sub start {
 sub pid {
     my ($self) = @_;
     my $file = "$self->{dir}/logs/nginx.pid";
-    return -e $file ? 0 + slurp($file) : 0;
+    return -s $file ? 0 + slurp($file) : 0;
 }
 
 
@@ -186,7 +188,7 @@ sub reload {
     my %old = map { $_ => 1 } $self->workers;
     $self->write_conf;
     $self->signal('HUP');
-    wait_for { grep { !$old{$_} } $self->workers } 10
+    wait_for { grep { !$old{$_} } $self->workers } 60
         or die "no new worker after the reload\n";
 }
 

@@ -11,20 +11,21 @@ use Exporter 'import';
 use Compress::Raw::Zlib ();
 use HTTP::Tiny;
 use IO::Socket::INET;
+use IO::Socket::UNIX;
 use JSON::PP ();
 use Test::More ();
 use Time::HiRes ();
 
-our @EXPORT = qw(ask find_image find_images insert_images wait_images
+our @EXPORT = qw(ask find_image find_images insert_images wait_images heard
                  objects object image_doc new_id free_port curl slurp data_file
                  json start_scripted scripted scripted_objects scripted_log
                  scripted_set
-                 wait_for mongo_now png jpeg temp_file);
+                 wait_for mongo_now mongo_at png jpeg temp_file);
 
 our $Database = $ENV{TEST_DATABASE} // sprintf('iv_test_%d_%d', $$, time);
 $ENV{TEST_DATABASE} = $Database;
 
-my $Http = HTTP::Tiny->new(timeout => 60);
+my $Http = HTTP::Tiny->new(timeout => 120);
 my $Json = JSON::PP->new->utf8->canonical->allow_nonref;
 my @Children;
 
@@ -66,7 +67,7 @@ sub insert_images {
 sub wait_images {
     my ($filter, $count, $seconds) = @_;
     return ask('wait', db => $Database, filter => $filter, count => $count,
-               seconds => $seconds // 10)->{count};
+               seconds => $seconds // 30)->{count};
 }
 
 
@@ -93,7 +94,15 @@ sub new_id {
 
 sub mongo_now {
     my ($offset) = @_;
-    my @t = gmtime(time + ($offset // 0));
+    return mongo_at(time + ($offset // 0));
+}
+
+
+# a time in whole seconds.  time() of Time::HiRes may be in the next second
+# already, for some milliseconds: who needs one moment takes one clock
+sub mongo_at {
+    my ($time) = @_;
+    my @t = gmtime $time;
     return { '$date' => sprintf('%04d-%02d-%02dT%02d:%02d:%02d.000Z',
                                 $t[5] + 1900, $t[4] + 1, @t[3, 2, 1, 0]) };
 }
@@ -141,16 +150,28 @@ sub image_doc {
 }
 
 
+# Not one of those that the kernel gives to connections, which might take it
+# before the server does, or while that is down.  A socket of this name keeps
+# other test files off, as long as this process lives.
+my @Ports;
+
 sub free_port {
-    for (1 .. 50) {
-        my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0,
-                                      Listen => 1, ReuseAddr => 1) or next;
-        my $port = $s->sockport;
+    for (1 .. 500) {
+        my $port = 10_240 + int rand 8960;  # util/ has those from 19200 on
+        my $mine = IO::Socket::UNIX->new(Local => "\0image_vault_port_$port",
+                                         Listen => 1) or next;
+        my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                      LocalPort => $port, Listen => 1,
+                                      ReuseAddr => 1) or next;
         close $s;
+        push @Ports, $mine;
         return $port;
     }
     die "no free port\n";
 }
+
+# that of a mongod of the test's own
+$ENV{MONGOD_PORT} = free_port();
 
 
 sub slurp {
@@ -264,13 +285,31 @@ sub curl {
 
 sub wait_for(&;$) {
     my ($code, $seconds) = @_;
-    my $end = Time::HiRes::time() + ($seconds // 10);
+    my $end = Time::HiRes::time() + ($seconds // 30);
     while (Time::HiRes::time() < $end) {
         my $got = $code->();
         return $got if $got;
         Time::HiRes::sleep(0.05);
     }
     return;
+}
+
+
+# Until the change stream has told of all that was changed up to now: it keeps
+# the order.  The function looks at an image of alice's, and says what
+# $image_vault_cache says then.
+sub heard {
+    my ($look) = @_;
+
+    my $id = new_id();
+    insert_images(image_doc(id => $id));
+    $look->($id);
+    ask('update', db => $Database, filter => { _id => { '$oid' => $id } },
+        update => { '$set' => { heard => JSON::PP::true } });
+    wait_for { $look->($id) eq 'MISS' } 60
+        or die "the change stream tells of nothing\n";
+    ask('command', db => $Database, command => { delete => 'images', deletes =>
+        [{ q => { _id => { '$oid' => $id } }, limit => 1 }] });
 }
 
 
@@ -291,7 +330,7 @@ sub start_scripted {
     }
     push @Children, $pid;
     $Scripted = "http://127.0.0.1:$port";
-    wait_for { IO::Socket::INET->new("127.0.0.1:$port") } 10
+    wait_for { IO::Socket::INET->new("127.0.0.1:$port") } 60
         or die "the scripted storage did not start\n";
 
     return $Scripted;
