@@ -139,8 +139,9 @@ iv_end() {
     kill -TERM "$1" 2>/dev/null || return 0
     while kill -0 "$1" 2>/dev/null; do
         left=$((left - 1))
-        if [ "$left" -le 0 ]; then
+        if [ "$left" -eq 0 ]; then
             kill -KILL "$1" 2>/dev/null || true
+        elif [ "$left" -le -50 ]; then
             return 0
         fi
         sleep 0.1
