@@ -44,7 +44,7 @@ is(told($open), 1, 'told once by all workers together');
 sub reload {
     my %old = map { $_ => 1 } $n->workers;
     $n->reload;
-    wait_for { !grep { $old{$_} } $n->workers } 10;
+    wait_for { !grep { $old{$_} } $n->workers } 60;
 }
 
 reload();
@@ -74,7 +74,7 @@ isnt($rc, 0, 'too small');
 like($out, qr/"other:8k" in "image_vault_zone".*at least 64k/,
      'says the least');
 $n->signal('HUP');
-wait_for { $n->error_log =~ /other:8k/ } 5;
+wait_for { $n->error_log =~ /other:8k/ };
 fails('the old configuration goes on');
 
 $n->{allow} = qr/other:8k/;

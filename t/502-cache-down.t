@@ -31,7 +31,7 @@ sub pid { return 0 + slurp("$dir/pid") }
 my $h2 = free_port();
 my $n = ImageVault::Nginx->new(
     name => 'cachedown', workers => 2,
-    http => ImageVault::Nginx::http_base(mongodb => $uri, timeout => '2s')
+    http => ImageVault::Nginx::http_base(mongodb => $uri, timeout => '5s')
             . ImageVault::Nginx::storage_s3(),
     server => "listen 127.0.0.1:$h2 http2;\n" . <<'CONF',
 image_vault_owner $arg_as;
@@ -43,11 +43,13 @@ location = /metrics { image_vault_metrics; }
 CONF
 )->start;
 
+my $uploads = 0;
+
 sub upload {
     my $r = curl('-T', temp_file(png(3000)), '-H', 'Content-Type: image/png',
                  $n->url('/api/upload?as=alice&filename=x.png'));
     is($r->{status}, 201, 'an upload') or diag($r->{body});
-    sleep 0.3;                          # the change stream tells of it, too
+    $uploads++;
     return $r->{json}{images}[0]{id};
 }
 
@@ -89,7 +91,18 @@ sub statuses {
     return \%count;
 }
 
+# the change stream tells of the end of each upload, too: what the cache knows
+# does not go by that later on
+sub settled {
+    ok((wait_for { curl($n->url('/metrics'))->{body}
+                   =~ /^image_vault_change_stream_events_total (\d+)$/m
+                   && $1 >= $uploads }), 'it has told of all');
+}
+
+ok((wait_for { curl($n->url('/metrics'))->{body} =~ /change_stream_up 1$/m }),
+   'hears of changes');
 my @ids = map { upload() } 1 .. 7;
+settled();
 # until the clients of both workers have their connections
 view($ids[0], 'alice', '/off') for 1 .. 20;
 
@@ -163,12 +176,13 @@ subtest 'a worker that asks is killed' => sub {
     my $got = statuses(@s);
     is_deeply([grep { !/\A(?:302|none)\z/ } keys %$got], [],
               'those of the other get it') or diag(explain($got));
-    wait_for { scalar(() = $n->workers) == 2 } 10;
+    wait_for { scalar(() = $n->workers) == 2 } 60;
     is_deeply([view($ids[3], 'alice')]->[0], 302, 'and it is seen');
 };
 
 subtest 'frozen, gone, back' => sub {
     my ($known, $other) = (upload(), upload());
+    settled();
     is((view($known, 'alice'))[0], 302, 'seen');
     is((view($known, 'alice', '/short'))[0], 302, 'and here');
     my $known_url = curl($n->url("/api/$known/view?as=alice"))
@@ -180,17 +194,19 @@ subtest 'frozen, gone, back' => sub {
         kill $how, pid();
         my $t = time;
         is((view($other, 'alice'))[0], 503, "$how: unknown");
-        cmp_ok(time - $t, '<', 9, 'within the timeouts');
+        cmp_ok(time - $t, '<', 20, 'within the timeouts');
 
-        $t = time;
-        is_deeply([view($known, 'alice')], [302, 'HIT'], 'known') for 1 .. 5;
-        cmp_ok(time - $t, '<', 2, 'at once');
+        for (1 .. 5) {
+            $t = time;
+            is_deeply([view($known, 'alice')], [302, 'HIT'], 'known');
+            cmp_ok(time - $t, '<', 4, 'at once');
+        }
 
         my @slow;
         for (1 .. 8) {
             $t = time;
             is((view($other, 'alice'))[0], 503, 'unknown');
-            push @slow, time - $t if time - $t > 0.5;
+            push @slow, time - $t if time - $t > 4;
         }
         cmp_ok(scalar @slow, '<=', 2, 'the breaker: fast, but who tries');
         is((view($known, 'eve'))[0], 503, 'nobody is told it is not there');
@@ -204,7 +220,7 @@ subtest 'frozen, gone, back' => sub {
     is_deeply(\@known, [(302) x 6], 'known to new workers');
 
     start_mongod();
-    ok((wait_for { (view($other, 'alice'))[0] == 302 } 30), 'back');
+    ok((wait_for { (view($other, 'alice'))[0] == 302 } 60), 'back');
     is((view($known, 'eve'))[0], 404, 'a stranger');
 };
 

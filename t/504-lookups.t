@@ -48,14 +48,18 @@ sub connections {
     } 1 .. $_[0];
 }
 
-# all at once, so that most of them find others on their way
+# all at once, so that most of them find others on their way: the worker sees
+# none before all are there
 sub asked {
     my (@ids) = @_;
+    my ($worker) = $n->workers;
+    kill 'STOP', $worker;
     my @s = connections(scalar @ids);
     for my $i (0 .. $#ids) {
         syswrite $s[$i], "GET /api/$ids[$i]/view HTTP/1.1\r\nHost: x\r\n"
                          . "Connection: close\r\n\r\n";
     }
+    kill 'CONT', $worker;
     return @s;
 }
 
