@@ -14,7 +14,7 @@ use ImageVault::Nginx;
 
 my %conf = (
     http   => ImageVault::Nginx::http_base(
-                  sweep => 'interval=300ms stale=2s')
+                  sweep => 'interval=300ms stale=4s')
               . ImageVault::Nginx::storage_s3(),
     server => 'image_vault_owner alice; '
               . 'image_vault_key sweep/$image_vault_filename; '
@@ -35,7 +35,7 @@ sub begin_upload {
 
 sub settled {
     my ($what) = @_;
-    is(wait_images({ status => { '$ne' => 'ready' } }, 0, 20), 0,
+    is(wait_images({ status => { '$ne' => 'ready' } }, 0, 60), 0,
        "$what: no document but ready ones");
     my %ready = map { $_->{r2Key} => 1 } find_images();
     is_deeply([grep { !$ready{$_} } map { $_->{key} } objects('sweep/')], [],
@@ -54,7 +54,7 @@ subtest 'a running upload is not swept: heartbeats' => sub {
     my $png = png(3_000_000);
     my $s = begin_upload($n);
     is(wait_images({ status => 'uploading' }, 1), 1, 'in flight');
-    Time::HiRes::sleep(4.5);            # more than twice `stale`
+    Time::HiRes::sleep(8.5);            # more than twice `stale`
     my ($d) = find_images({ status => 'uploading' });
     ok($d, 'still uploading');
     print $s substr($png, 1_000_000);
@@ -75,7 +75,7 @@ subtest 'what others left: stale, failed, with and without object' => sub {
     ask('put', bucket => $ENV{TEST_S3_BUCKET}, key => $_, text => 'x')
         for qw(sweep/stale-with sweep/failed-with sweep/stranger);
     insert_images(@docs);
-    is(wait_images({ r2Key => { '$regex' => '^sweep/(stale|failed)' } }, 0, 20),
+    is(wait_images({ r2Key => { '$regex' => '^sweep/(stale|failed)' } }, 0, 60),
        0, 'documents are gone');
     is(object("sweep/$_"), undef, "$_: object is gone")
         for qw(stale-with failed-with);
@@ -89,12 +89,12 @@ subtest 'the document goes last, a second delete later' => sub {
                             updatedAt => mongo_now(-3600),
                             r2Key => 'sweep/late'));
     ok((wait_for { my $d = find_image($id);
-                  $d && $d->{status} eq 'error' && $d->{objectDeletedAt} } 10),
+                  $d && $d->{status} eq 'error' && $d->{objectDeletedAt} } 60),
        'error, first delete done');
     # a broken-off PUT that lands after the first delete
     ask('put', bucket => $ENV{TEST_S3_BUCKET}, key => 'sweep/late', text => 'x');
     ok(find_image($id), 'the document is still there');
-    is(wait_images({ _id => { '$oid' => $id } }, 0, 20), 0, 'then gone');
+    is(wait_images({ _id => { '$oid' => $id } }, 0, 60), 0, 'then gone');
     is(object('sweep/late'), undef, 'and the late object as well');
 };
 
@@ -104,7 +104,7 @@ subtest 'two nodes, one lease' => sub {
     insert_images(image_doc(id => $id, status => 'uploading',
                             updatedAt => mongo_now(-3600),
                             r2Key => 'sweep/two'));
-    is(wait_images({ _id => { '$oid' => $id } }, 0, 20), 0, 'swept once');
+    is(wait_images({ _id => { '$oid' => $id } }, 0, 60), 0, 'swept once');
     my ($lease) = @{ ask('find', db => $ImageVault::Peers::Database,
                          collection => 'image_vault_state',
                          filter => { _id => 'sweep' }) };
@@ -119,7 +119,7 @@ subtest 'two nodes, one lease' => sub {
     insert_images(image_doc(id => $id, status => 'uploading',
                             updatedAt => mongo_now(-3600),
                             r2Key => 'sweep/three'));
-    is(wait_images({ _id => { '$oid' => $id } }, 0, 30), 0, 'swept by the other');
+    is(wait_images({ _id => { '$oid' => $id } }, 0, 60), 0, 'swept by the other');
     ($lease) = @{ ask('find', db => $ImageVault::Peers::Database,
                       collection => 'image_vault_state',
                       filter => { _id => 'sweep' }) };

@@ -22,7 +22,7 @@ sub start_storage {
         exec $ENV{TEST_PYTHON} // 'python3', 't/lib/scripted.py', $port,
              '--key', "$ENV{TEST_S3_ACCESS}:$ENV{TEST_S3_SECRET}";
     }
-    wait_for { IO::Socket::INET->new("127.0.0.1:$port") } 10
+    wait_for { IO::Socket::INET->new("127.0.0.1:$port") } 60
         or die "the scripted storage did not start\n";
 }
 END { my $s = $?; kill 'TERM', $child if $child; $? = $s }
@@ -50,10 +50,10 @@ insert_images(
               storage => 'nobody', r2Key => 'sweep-down/nobody'),
 );
 
-is(wait_images({ %$left, storage => 's3' }, 0, 20), 0,
+is(wait_images({ %$left, storage => 's3' }, 0, 60), 0,
    'the other storage is swept');
 is(object('sweep-down/up'), undef, 'its object is gone');
-is(wait_images({ %$left, status => 'uploading' }, 0, 10), 0,
+is(wait_images({ %$left, status => 'uploading' }, 0, 60), 0,
    'nothing is uploading any more');
 is(scalar(find_images({ %$left, storage => 'down' })), 120,
    'no document went before its object');
@@ -64,7 +64,7 @@ like($n->error_log, qr/\[error\].*storage "down": DELETE failed.*refused/,
      'said why');
 
 start_storage();
-is(wait_images({ %$left, storage => 'down' }, 0, 30), 0,
+is(wait_images({ %$left, storage => 'down' }, 0, 60), 0,
    'swept when it is back');
 is(scalar(find_images({ %$left, storage => 'nobody' })), 1,
    'a storage that is not configured is left alone');

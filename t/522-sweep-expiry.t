@@ -55,12 +55,12 @@ subtest 'an image expires' => sub {
     expires($id, -1);
 
     ok((wait_for { my $d = find_image($id);
-                   $d && $d->{status} eq 'error' && $d->{deletedAt} } 10),
+                   $d && $d->{status} eq 'error' && $d->{deletedAt} } 60),
        'error with deletedAt');
-    ok((wait_for { !object($key) } 10), 'the object is gone');
+    ok((wait_for { !object($key) } 60), 'the object is gone');
     is(curl($n->url("/api/$id?as=alice"))->{status}, 404, 'not found');
-    is(user('alice')->{used}, 20_000, 'given back');
-    is(wait_images({ _id => { '$oid' => $id } }, 0, 20), 0,
+    ok((wait_for { user('alice')->{used} == 20_000 }), 'given back');
+    is(wait_images({ _id => { '$oid' => $id } }, 0, 60), 0,
        'the document is gone');
     is(find_image($_)->{status}, 'ready', 'the others stay') for $other, $later;
     is(user('alice')->{used}, 20_000, 'given back once');
@@ -71,7 +71,7 @@ subtest 'a backlog' => sub {
     my @id = map { new_id() } 1 .. 250;
     insert_images(map { image_doc(id => $_, owner => 'bob', expires =>
                                   mongo_now(-60), r2Key => "expiry/$_") } @id);
-    is(wait_images({ userId => 'bob' }, 0, 40), 0, 'all of them go');
+    is(wait_images({ userId => 'bob' }, 0, 110), 0, 'all of them go');
 };
 
 subtest 'what cannot be understood does not hold up the others' => sub {
@@ -86,7 +86,7 @@ subtest 'what cannot be understood does not hold up the others' => sub {
                   r2Key => 'expiry/behind'),
         image_doc(id => $failed, status => 'error', r2Key => 'expiry/failed',
                   deletedAt => mongo_now(-60)));
-    is(wait_images({ _id => { '$oid' => $_ } }, 0, 20), 0, 'gone')
+    is(wait_images({ _id => { '$oid' => $_ } }, 0, 60), 0, 'gone')
         for $expired, $failed;
     is(scalar(find_images({ r2Key => 'expiry/bad' })), 120,
        'they are left alone');

@@ -12,7 +12,7 @@ use ImageVault::Nginx;
 
 my $n = ImageVault::Nginx->new(
     name   => 'tickets',
-    http   => ImageVault::Nginx::http_base(sweep => 'interval=300ms stale=2s')
+    http   => ImageVault::Nginx::http_base(sweep => 'interval=300ms stale=4s')
               . ImageVault::Nginx::storage_s3(),
     server => 'image_vault_owner alice; image_vault_quota 1m; '
               . 'location /api { image_vault_api s3; }',
@@ -33,7 +33,7 @@ sub ticket {
 
 sub gone {
     my ($id) = @_;
-    return wait_images({ _id => { '$oid' => $id } }, 0, 20) == 0;
+    return wait_images({ _id => { '$oid' => $id } }, 0, 60) == 0;
 }
 
 
@@ -47,7 +47,7 @@ subtest 'nobody completes it' => sub {
     ticket('late', -1, id => $id);
     my $open = ticket('open', 3600, updatedAt => mongo_now(-3600));
 
-    ok((wait_for { my $d = find_image($id); $d && $d->{objectDeletedAt} } 10),
+    ok((wait_for { my $d = find_image($id); $d && $d->{objectDeletedAt} } 60),
        'error, first delete done');
     is(object('tickets/incoming/late'), undef, 'what was sent is gone');
     my ($u) = @{ ask('find', db => $db, collection => 'users',
@@ -65,19 +65,23 @@ subtest 'nobody completes it' => sub {
 };
 
 subtest 'the second delete waits for the end of the URL' => sub {
-    my $id = ticket('early', 7, status => 'error', deletedAt => mongo_now());
-    ok((wait_for { my $d = find_image($id); $d && $d->{objectDeletedAt} } 10),
+    my $id = ticket('early', 3600, status => 'error',
+                    deletedAt => mongo_now());
+    ok((wait_for { my $d = find_image($id); $d && $d->{objectDeletedAt} } 60),
        'first delete done');
     is(object("tickets/$_"), undef, "$_ is gone") for qw(incoming/early early);
-    sleep 4;                            # `stale` is over, the URL is not
+    sleep 6;                            # `stale` is over, the URL is not
     ok(find_image($id), 'the document stays');
+    ask('update', db => $db, collection => 'images',
+        filter => { _id => { '$oid' => $id } },
+        update => { '$set' => { 'direct.deadline' => mongo_now(-1) } });
     ok(gone($id), 'and goes in the end');
 };
 
 subtest 'completed' => sub {
     my $young = ticket('young', 3600, status => 'ready');
     my $id = ticket('done', -1, status => 'ready');
-    ok((wait_for { !find_image($id)->{direct} } 10), 'the ticket is over');
+    ok((wait_for { !find_image($id)->{direct} } 60), 'the ticket is over');
     is(object('tickets/incoming/done'), undef, 'what was sent is gone');
     ok(object('tickets/done'), 'the image is not');
     is(find_image($id)->{status}, 'ready', 'nor its document');
@@ -86,15 +90,17 @@ subtest 'completed' => sub {
 };
 
 subtest 'somebody completes it' => sub {
-    my $alive = ticket('alive', -60, direct => { claimed => mongo_now(-60) });
+    # whoever beats may be held up for a while
+    my $alive = ticket('alive', -60, direct => { claimed => mongo_now(-60) },
+                       updatedAt => mongo_now(20));
     my $dead = ticket('dead', 3600, direct => { claimed => mongo_now(-60) },
                       updatedAt => mongo_now(-60));
     my $beats = 0;
     ok((wait_for { ask('update', db => $db, collection => 'images',
                        filter => { _id => { '$oid' => $alive } },
-                       update => { '$set' => { updatedAt => mongo_now() } });
+                       update => { '$set' => { updatedAt => mongo_now(20) } });
                    $beats++;
-                   find_image($dead)->{status} eq 'error' } 10),
+                   find_image($dead)->{status} eq 'error' } 60),
        'one that has no heartbeats ends');
     is(find_image($alive)->{status}, 'uploading', 'one that has them does not');
 };
@@ -111,7 +117,7 @@ subtest 'entries of an image that vanished, and of one that is ready' => sub {
     ok((wait_for { my ($u) = @{ ask('find', db => $db, collection => 'users',
                                     filter => { _id => 'alice' }) };
                    $quota = $u->{storageQuota};
-                   !$quota->{pending} } 15), 'no entry is left');
+                   !$quota->{pending} } 60), 'no entry is left');
     is($quota->{used}, 2500, 'only what vanished is given back');
 };
 

@@ -26,7 +26,8 @@ sub node {
                  . ImageVault::Nginx::storage_s3(%{ $a{storage} // {} })
                  . $api,
         server  => 'location /api { image_vault_api s3; '
-                 . 'image_vault_audit on; }',
+                 . 'image_vault_audit on; } '
+                 . 'location = /metrics { image_vault_metrics; }',
     );
 }
 
@@ -51,7 +52,7 @@ sub passed {
     wait_for {
         $last = status($n)->{lastPass};
         $last && $last->{endedAt} gt $ended;
-    } $seconds // 10;
+    } $seconds // 60;
     return $last;
 }
 
@@ -59,7 +60,7 @@ my $old = mongo_now(-3600);
 
 # the first pass of a node comes within a second of its start, the next in an hour
 my $n = node('one', 'interval=1h stale=2h')->start;
-my $first = passed($n, '', 10);
+my $first = passed($n, '');
 ok($first, 'the first pass is told of') or diag explain status($n);
 
 
@@ -153,7 +154,6 @@ subtest 'now' => sub {
     is($last->{deadRequests}, 1, 'dead requests');
     is($last->{errors}, 0, 'no errors');
     is($last->{left}, 0, 'none left');
-    is($last->{pauses}, 0, 'no pauses');
     cmp_ok($last->{startedAt}, 'le', $last->{endedAt}, 'in order');
     my $after = status($n);
     is($after->{due}{$_}{count}, 0, "nothing left: $_")
@@ -168,10 +168,19 @@ subtest 'now' => sub {
 
     $r = sweep($n, 'POST', '-H', 'Content-Type: text/plain', '-d', 'x');
     is($r->{status}, 202, 'no type is asked for');
-    ok(passed($n, $last->{endedAt}), 'passed');
+    $last = passed($n, $last->{endedAt});
+    ok($last, 'passed');
+
+    # not even a slow machine is busy each time
+    for (1 .. 10) {
+        last if !$last || !$last->{pauses};
+        sweep($n, 'POST');
+        $last = passed($n, $last->{endedAt});
+    }
+    is($last->{pauses}, 0, 'no pauses');
 
     wait_for { @{ ask('find', db => $db, collection => 'image_vault_audit',
-                      filter => { action => 'admin-sweep' }) } >= 2 } 10;
+                      filter => { action => 'admin-sweep' }) } >= 2 };
     my @trail = @{ ask('find', db => $db, collection => 'image_vault_audit',
                        filter => { action => 'admin-sweep' }) };
     is($trail[0]{who}, 'root', 'the trail has it');
@@ -226,7 +235,7 @@ subtest 'under load it goes slowly, and a second wish waits' => sub {
     $n->done;
     my $m = node('loaded', 'interval=1h stale=2h',
                  storage => { max_active => 3 })->start;
-    ok(passed($m, $before->{lastPass}{endedAt}, 15), 'its first pass');
+    ok(passed($m, $before->{lastPass}{endedAt}), 'its first pass');
 
     # two uploads that don't end take more than half of max_active
     my @held = map {
@@ -239,7 +248,9 @@ subtest 'under load it goes slowly, and a second wish waits' => sub {
     } 1, 2;
     is(wait_images({ status => 'uploading', r2Key => { '$ne' => 'sweep/young' }
                    }, 2), 2, 'in flight');
-    Time::HiRes::sleep(0.5);
+    ok((wait_for { curl($m->url('/metrics'))->{body}
+                   =~ /^image_vault_storage_operations_in_flight 2$/m }),
+       'both are being stored');
 
     my $ended = status($m)->{lastPass}{endedAt};
     my @ids = map { new_id() } 1 .. 4;
@@ -254,11 +265,11 @@ subtest 'under load it goes slowly, and a second wish waits' => sub {
     ok($r->{json}{lease}{running}, 'as one is running');
     ok($r->{json}{lease}{requestedAt}, 'the wish is noted');
 
-    my $last = passed($m, $ended, 60);
+    my $last = passed($m, $ended, 120);
     cmp_ok($last->{pauses}, '>', 0, 'with pauses');
     is($last->{objectsDeleted}, 4, 'but all of it');
     close $_ for @held;
-    ok(passed($m, $last->{endedAt}, 30), 'then the second one');
+    ok(passed($m, $last->{endedAt}), 'then the second one');
     ok(!status($m)->{lease}{requestedAt}, 'nobody waits any more');
     $m->done;
 };
@@ -278,7 +289,7 @@ subtest 'a holder that dies in mid-pass' => sub {
     is($r->{json}{lease}{holder}, 'gone:1:x', 'for whom');
     my $heir = wait_for { my $l = status($m)->{lastPass};
                           $l->{holder} ne 'gone:1:x' && $l->{fence} > $fence }
-               20;
+               60;
     ok($heir, 'another takes over');
     ok(!state_doc()->{requestedAt}, 'the wish is fulfilled');
     $m->done;
