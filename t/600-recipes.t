@@ -342,8 +342,11 @@ sub is_limited {
 }
 
 
+# so that none is let in by the time that this takes
+my @slowly = ('rate=30r/m;' => 'rate=1r/m;');
+
 subtest 'limits: per owner, behind auth_request' => sub {
-    my $n = guide(recipe => 'limits')->start;
+    my $n = guide(recipe => 'limits', replace => [@slowly])->start;
 
     is(join(' ', volley($n, 14)), join(' ', (401) x 14),
        'strangers are not counted');
@@ -367,7 +370,7 @@ subtest 'limits: per owner, behind auth_request' => sub {
 
 
 subtest 'limits: a page of another origin' => sub {
-    my $n = guide(recipe => 'limits', inside =>
+    my $n = guide(recipe => 'limits', replace => [@slowly], inside =>
                   'image_vault_cors https://app.example credentials;')->start;
     my @origin = ('-H', 'Origin: https://app.example');
     my $allowed = sub {
@@ -395,7 +398,7 @@ subtest 'limits: a page of another origin' => sub {
 
 subtest 'limits: a key beside auth_request limits nobody' => sub {
     my $n = guide(recipe => 'limits', replace => [
-        'location = /images/upload' => 'location = /elsewhere',
+        @slowly, 'location = /images/upload' => 'location = /elsewhere',
         'image_vault_api  pictures;'
             => 'image_vault_api pictures; limit_req zone=uploads;'
              . ' limit_req_status 429;',
@@ -406,7 +409,7 @@ subtest 'limits: a key beside auth_request limits nobody' => sub {
 
 
 subtest 'limits-early: per owner, by certificate' => sub {
-    my $n = guide(recipe => 'limits-early');
+    my $n = guide(recipe => 'limits-early', replace => [@slowly]);
     $n->certificate('clients-ca', '/CN=the clients');
     client($n, 'clients-ca', 'alice', '/CN=alice');
     client($n, 'clients-ca', 'bob', '/CN=bob');

@@ -171,6 +171,7 @@ sub client {
     return $pid if $pid;
 
     open my $log, '>', "$dir/log-$round-$number" or POSIX::_exit(1);
+    $log->autoflush(1);
     my ($i, @mine) = (0);
     while (!-e "$dir/stop-$round") {
         $i++;
@@ -192,6 +193,14 @@ sub client {
     }
     close $log;
     POSIX::_exit(0);
+}
+
+# what the clients have written down, whole lines of it
+sub written {
+    my ($round) = @_;
+    return map { $Json->decode($_) }
+           map { my $text = slurp($_); $text =~ /^(.+)\n/mg }
+           glob "$dir/log-$round-*";
 }
 
 # an upload of unknown length that goes on through both copies, and on
@@ -279,7 +288,7 @@ sub swept {
         $j->{lastPass}
             && !(grep { $_->{count} } values %{ $j->{due} })
             && !@{[ find_images({ status => { '$ne' => 'ready' } }) ]};
-    } 60;
+    } 120;
 }
 
 sub whole {
@@ -337,7 +346,7 @@ for my $order (['the database first', 'users,images'],
         Time::HiRes::sleep(1.5);
         push @pids, slow_client($round);
         wait_images({ status => 'uploading', s3UploadId => { '$exists' =>
-                      JSON::PP::true } }, 1, 10);
+                      JSON::PP::true } }, 1, 60);
 
         # the recipe's lines, with a while between them
         my $text = slurp("$dir/backup.sh");
@@ -354,6 +363,15 @@ for my $order (['the database first', 'users,images'],
         );
         @steps = reverse @steps if $round == 2;
         $steps[0]->();
+        # one of them to be repeated later
+        my ($count, $key) = (0, 0);
+        ok((wait_for {
+            my @new = grep { $_->{op} eq 'upload' && $_->{status} == 201
+                             && $_->{began} > $began } written($round);
+            $count = @new;
+            $key = grep { $_->{key} } @new;
+            $count > 5 && $key;
+        } 60), 'uploads go on') or diag "$count, $key with a key";
         Time::HiRes::sleep(1.5);
         $steps[1]->();
         my $ended = now();
@@ -362,9 +380,7 @@ for my $order (['the database first', 'users,images'],
         open my $stop, '>', "$dir/stop-$round" or die $!;
         close $stop;
         waitpid $_, 0 for @pids;
-        for my $file (glob "$dir/log-$round-*") {
-            push @done, map { $Json->decode($_) } split /\n/, slurp($file);
-        }
+        push @done, written($round);
         my @between = grep { $_->{op} eq 'upload' && $_->{status} == 201
                              && $_->{began} > $began && $_->{ended} < $ended }
                       @done;
@@ -394,6 +410,7 @@ for my $order (['the database first', 'users,images'],
         ok(swept(), 'swept') or diag explain admin('GET', '')->{json};
         my $gone = missing();
         is((grep { !$_ } values %$gone), 0, 'what is missing is marked');
+        sleep 2;                        # all are older than a second
         my $seen = objects();
         my $list = strays('1s', '');
         is(objects(), $seen, 'without --delete it only tells');
@@ -461,7 +478,7 @@ for my $order (['the database first', 'users,images'],
         $r = upload($_, picture(77)) for @Owners;
         is($r->{status}, 201, 'uploads go on');
         wait_for { my %u = users();
-                   !grep { $_->{storageQuota}{pending} } values %u } 10;
+                   !grep { $_->{storageQuota}{pending} } values %u };
         in_step("$what, later");
         $n->done;
         delete $n->{checked};
@@ -497,7 +514,7 @@ subtest 'only the database is lost' => sub {
     ok(whole($later), 'known to the cache');
     ok_run('restored below a running node', './half.sh dump-3');
     ok((wait_for { curl(as('alice'), "$Api/$later->{id}/view")->{status} == 404
-                 } 20), 'it forgets what was');
+                 } 60), 'it forgets what was');
     $n->done;
 };
 
