@@ -22,7 +22,7 @@ my @buckets = qw(plain 503-then-200 417-then-200 503 reset-after-200000 no-100
 my $small = temp_file(png(20_000));
 my $large = temp_file(png(1_500_000));
 
-my $http = ImageVault::Nginx::http_base(sweep => 'interval=300ms stale=2s');
+my $http = ImageVault::Nginx::http_base(sweep => 'interval=300ms stale=4s');
 my $server = '';
 for my $b (@buckets) {
     my %more = (backoff => '10ms 50ms', region => 'auto');
@@ -110,7 +110,7 @@ subtest 'reset, then well: retried while the body is at hand' => sub {
     print $s "PUT /reset-once-after-60000/upload HTTP/1.1\r\nHost: x\r\n"
            . "Content-Length: 400000\r\nConnection: close\r\n\r\n",
         substr($png, 0, 120_000);
-    wait_for { requests('reset-once-after-60000', 'PUT') } 5;
+    wait_for { requests('reset-once-after-60000', 'PUT') };
     print $s substr($png, 120_000);
     my $text = do { local $/; <$s> };
     like($text, qr{\AHTTP/1\.1 201}, 'large: replayed from the first buffers');
@@ -175,7 +175,7 @@ subtest 'a storage that never answers' => sub {
     my $t = time;
     my $r = upload('silent', $small);
     is($r->{status}, 503, 'given up');
-    cmp_ok(time - $t, '<', 20, 'in time');
+    cmp_ok(time - $t, '<', 40, 'in time');
 };
 
 subtest 'answers that are not HTTP, or not to be had' => sub {
@@ -223,9 +223,9 @@ subtest 'nothing is left over once the sweep has passed' => sub {
     my @dead = qw(503 301-region silent error-NoSuchBucket early-403
                   early-403-300000 garbage endless-head reset-answer big-body);
     is(wait_images({ status => { '$ne' => 'ready' },
-                     storage => { '$nin' => \@dead } }, 0, 20), 0,
+                     storage => { '$nin' => \@dead } }, 0, 60), 0,
        'no document but ready ones');
-    is(wait_images({ status => 'uploading' }, 0, 20), 0, 'nothing uploading');
+    is(wait_images({ status => 'uploading' }, 0, 60), 0, 'nothing uploading');
     my %ready = map { $_->{r2Key} => 1 } find_images();
     is_deeply([grep { !$ready{$_} } map { kept($_) } @buckets], [],
               'no object without a document');

@@ -11,6 +11,7 @@ use IO::Socket::INET;
 use POSIX ();
 use Test::More;
 use Time::HiRes ();
+use Time::Local ();
 use ImageVault::Peers;
 use ImageVault::Nginx;
 
@@ -110,7 +111,8 @@ subtest 'opens, and refuses at once' => sub {
                  . '"size":20000}', $n->url('/open/direct-upload'));
     is($t->{status}, 201, 'a ticket');
 
-    break_it('open', '503-after-30');
+    # far longer than all of this takes
+    break_it('open', '503-after-60');
     my @seen = requests('open');
     cmp_ok(scalar(grep { $_->{status} == 503 } @seen), '<=', 8,
            'after a few failures');
@@ -122,10 +124,10 @@ subtest 'opens, and refuses at once' => sub {
         $r = upload('open', $large);
         is($r->{status}, 503, 'refused') if $r->{status} != 503;
     }
-    cmp_ok(Time::HiRes::time() - $start, '<', 5, 'fast');
+    cmp_ok(Time::HiRes::time() - $start, '<', 20, 'fast');
     is($r->{json}{error}{code}, 'storage_unavailable', 'code');
     cmp_ok($r->{headers}{'retry-after'}, '>', 15, 'Retry-After');
-    cmp_ok($r->{headers}{'retry-after'}, '<=', 30, '… as the storage wants it');
+    cmp_ok($r->{headers}{'retry-after'}, '<=', 60, '… as the storage wants it');
 
     my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$n->{port}");
     print $s "PUT /open/upload HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
@@ -167,7 +169,7 @@ subtest 'opens, and refuses at once' => sub {
 subtest 'a reload keeps it, another endpoint begins anew' => sub {
     my %old = map { $_ => 1 } $n->workers;
     $n->reload;
-    wait_for { !grep { $old{$_} } $n->workers } 10;
+    wait_for { !grep { $old{$_} } $n->workers } 60;
     is(upload('open')->{status}, 503, 'refused') for 1 .. 4;
     is(told(qr/\[warn\].*storage "open" is not available/), 1, 'known');
 
@@ -176,13 +178,13 @@ subtest 'a reload keeps it, another endpoint begins anew' => sub {
         or die;
     $n->reload;
     scripted_set('open', 'well');
-    ok((wait_for { my $r = upload('open'); $r->{status} == 201 } 10),
+    ok((wait_for { my $r = upload('open'); $r->{status} == 201 }),
        'taken at another endpoint');
 };
 
 subtest 'half open: one try at a time, by all workers together' => sub {
     break_it('half', '500');
-    scripted_set('half', 'slow-2000');
+    scripted_set('half', 'slow-6000');
     Time::HiRes::sleep(1.2);
     my $before = requests('half', 'PUT');
     my ($file, @pids) = upload_many('half', 8);
@@ -200,9 +202,10 @@ subtest 'who tries is killed' => sub {
     break_it('killed', '500');
     scripted_set('killed', 'silent');
     Time::HiRes::sleep(1.2);
+    my $tries = Time::HiRes::time();
     my $before = requests('killed', 'PUT');
     my ($file, $pid) = upload_many('killed', 1);
-    ok((wait_for { my $now = requests('killed', 'PUT'); $now > $before } 5),
+    ok((wait_for { my $now = requests('killed', 'PUT'); $now > $before }),
        'it tries');
     is(upload('killed')->{status}, 503, 'others are refused');
     my @workers = $n->workers;
@@ -210,12 +213,12 @@ subtest 'who tries is killed' => sub {
     waitpid $pid, 0;
     wait_for { my @now = $n->workers;
                @now == 2 && !grep { my $p = $_; grep { $p == $_ } @workers } @now
-             } 10;
+             } 60;
     scripted_set('killed', 'well');
-    my $start = Time::HiRes::time();
-    ok((wait_for { my $r = upload('killed'); $r->{status} == 201 } 5),
+    ok((wait_for { my $r = upload('killed'); $r->{status} == 201 }),
        'the next one tries');
-    cmp_ok(Time::HiRes::time() - $start, '<', 4, 'without waiting for it');
+    # a try has 15 seconds
+    cmp_ok(Time::HiRes::time() - $tries, '<', 15, 'without waiting for it');
 };
 
 subtest 'the budget: a tenth, and ten' => sub {
@@ -246,7 +249,7 @@ subtest 'Retry-After' => sub {
     scripted_set('long', '503-after-30');
     $start = Time::HiRes::time();
     is(upload('long')->{status}, 503, 'too long a pause');
-    cmp_ok(Time::HiRes::time() - $start, '<', 5, 'is not waited for');
+    cmp_ok(Time::HiRes::time() - $start, '<', 20, 'is not waited for');
     is(scalar(requests('long', 'PUT')), 1, 'nor cut short');
     like($n->error_log, qr/no other try: the storage asks for a longer pause/,
          'said');
@@ -262,7 +265,7 @@ subtest 'what is no fault of the storage does not open it' => sub {
                . "Content-Length: 1500000\r\n\r\n", substr(slurp($large), 0,
                                                            300_000);
         my $seen = $_;
-        wait_for { requests('slow', 'PUT') >= $seen } 5;
+        wait_for { requests('slow', 'PUT') >= $seen };
     }
     wait_for { metric('storage_breaker_open', 'slow') } 1;
     is(metric('storage_breaker_open', 'slow'), 0, 'clients that go away');
@@ -314,9 +317,10 @@ subtest 'a clock that is off is learned once' => sub {
            'said as well');
         upload($b);
         my $put = (requests($b, 'PUT'))[-1];
-        my $now = POSIX::strftime('%Y%m%dT%H%M', gmtime $put->{time});
-        like($put->{headers}{'x-amz-date'}, qr/\A(?:$now|.*0[01]Z\z)/,
-             'and is believed');
+        my ($y, $m, @t) = $put->{headers}{'x-amz-date'}
+            =~ /\A(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z\z/;
+        my $signed = Time::Local::timegm(reverse(@t), $m - 1, $y);
+        cmp_ok(abs($put->{time} - $signed), '<', 60, 'and is believed');
     }
 };
 
@@ -340,12 +344,12 @@ subtest 'the sweep leaves it for its pass' => sub {
                       region => 'auto', retries => 0),
     );
     my $old = mongo_now(-3600);
-    scripted_set('swept', '503-after-8');
+    scripted_set('swept', '503-after-12');
     insert_images(map { image_doc(status => 'error', deletedAt => $old,
                                   updatedAt => $old, storage => 'swept',
                                   r2Key => "swept/$_") } 1 .. 60);
     $m->start;
-    ok((wait_for { $m->error_log =~ /storage "swept" is not available/ } 10),
+    ok((wait_for { $m->error_log =~ /storage "swept" is not available/ } 60),
        'it opens');
     Time::HiRes::sleep(0.5);
     my $seen = requests('swept');
@@ -353,7 +357,7 @@ subtest 'the sweep leaves it for its pass' => sub {
     Time::HiRes::sleep(1.2);
     is(scalar(requests('swept')), $seen, 'passes go by');
     scripted_set('swept', 'well');
-    is(wait_images({ storage => 'swept' }, 0, 20), 0, 'all is done when it is '
+    is(wait_images({ storage => 'swept' }, 0, 60), 0, 'all is done when it is '
                                                       . 'back');
     $m->done;
 };

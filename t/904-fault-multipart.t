@@ -63,7 +63,7 @@ sub none_left {
     my ($bucket) = @_;
     is(wait_images({ storage => $bucket, '$or' => [
            { status => { '$ne' => 'ready' } },
-           { s3UploadsAt => { '$exists' => JSON::PP::true } }] }, 0, 15), 0,
+           { s3UploadsAt => { '$exists' => JSON::PP::true } }] }, 0, 60), 0,
        'swept');
     is_deeply([uploads($bucket)], [], 'none is open');
 }
@@ -101,7 +101,7 @@ subtest 'a worker is killed before it has noted the answer' => sub {
     print $s "POST /$b/upload?as=alice HTTP/1.1\r\nHost: x\r\n"
            . "Content-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n";
     printf $s "%x\r\n%s\r\n", 6_000_000, substr($png, 0, 6_000_000);
-    ok((wait_for { uploads($b) } 10), 'one is open');
+    ok((wait_for { uploads($b) } 60), 'one is open');
     my ($d) = find_images({ storage => $b });
     is($d->{s3UploadId}, '', 'the document knows that there may be one');
     kill 'KILL', $n->workers;
@@ -120,7 +120,7 @@ subtest 'other keys are left alone, more than a page' => sub {
     insert_images(image_doc(storage => $b, r2Key => $key, s3UploadId => '',
                             status => 'uploading',
                             updatedAt => mongo_now(-60)));
-    is(wait_images({ storage => $b }, 0, 15), 0, 'swept');
+    is(wait_images({ storage => $b }, 0, 60), 0, 'swept');
     is_deeply([sort map { $_->{key} } uploads($b)],
               ["${key}x", 'images/z.png'], 'the others');
 };
@@ -136,7 +136,7 @@ subtest 'a storage that does not list them' => sub {
                   status => 'uploading', updatedAt => mongo_now(-60)),
         image_doc(storage => $b, id => $ready, owner => 'bob',
                   s3UploadsAt => mongo_now(-60)));
-    is(wait_images({ storage => $b, status => { '$ne' => 'ready' } }, 0, 15),
+    is(wait_images({ storage => $b, status => { '$ne' => 'ready' } }, 0, 60),
        0, 'swept all the same');
     is(scalar(uploads($b)), 1, 'it stays open');
     ok(find_image($ready)->{s3UploadsAt}, 'a ready image keeps its mark');
@@ -147,7 +147,7 @@ subtest 'a storage that does not list them' => sub {
     # the right is given
     scripted_set($b, 'r2');
     is(wait_images({ storage => $b,
-                     s3UploadsAt => { '$exists' => JSON::PP::true } }, 0, 10),
+                     s3UploadsAt => { '$exists' => JSON::PP::true } }, 0, 60),
        0, 'then the mark goes');
 };
 

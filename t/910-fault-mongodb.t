@@ -58,16 +58,17 @@ subtest 'killed' => sub {
     ok($r->{headers}{'retry-after'}, 'Retry-After');
 
     my $t = Time::HiRes::time();
-    my @s = map { curl($n->url("/api/$id/view"))->{status} } 1 .. 5;
-    is_deeply(\@s, [(503) x 5], 'reads fail closed');
-    cmp_ok(Time::HiRes::time() - $t, '<', 6, 'and fast: the breaker');
+    # each would wait for two seconds
+    my @s = map { curl($n->url("/api/$id/view"))->{status} } 1 .. 20;
+    is_deeply(\@s, [(503) x 20], 'reads fail closed');
+    cmp_ok(Time::HiRes::time() - $t, '<', 30, 'and fast: the breaker');
 };
 
 subtest 'back again' => sub {
     start_mongod();
-    ok((wait_for { my $s = curl($n->url("/api/$id"))->{status}; $s == 200 } 30),
+    ok((wait_for { my $s = curl($n->url("/api/$id"))->{status}; $s == 200 } 60),
        'reads go on by themselves');
-    ok((wait_for { my $u = upload(); $u->{status} == 201 } 10), 'and uploads');
+    ok((wait_for { my $u = upload(); $u->{status} == 201 } 60), 'and uploads');
 };
 
 subtest 'frozen' => sub {
@@ -75,9 +76,9 @@ subtest 'frozen' => sub {
     kill 'STOP', $pid;
     my $t = Time::HiRes::time();
     is(upload()->{status}, 503, 'an upload');
-    cmp_ok(Time::HiRes::time() - $t, '<', 10, 'within the timeouts');
+    cmp_ok(Time::HiRes::time() - $t, '<', 30, 'within the timeouts');
     kill 'CONT', $pid;
-    ok((wait_for { my $u = upload(); $u->{status} == 201 } 30), 'and then again');
+    ok((wait_for { my $u = upload(); $u->{status} == 201 } 60), 'and then again');
 };
 
 unlike($n->error_log, qr/\[alert\]/, 'no alert');

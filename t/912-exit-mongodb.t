@@ -81,7 +81,7 @@ Time::HiRes::sleep(0.2);                # the calls look for a server
 kill 'TERM', $worker;
 waitpid $_, 0 for @clients;
 
-ok((wait_for { $n->error_log =~ /process $worker exited/ } 10),
+ok((wait_for { $n->error_log =~ /process $worker exited/ } 60),
    'the worker has ended');
 like($n->error_log, qr/process $worker exited with code 0$/m,
      '... in order');

@@ -55,7 +55,7 @@ is($first->{status}, 201, 'the answer is true all the same');
 is(put($m, 'owed')->{status}, 409, 'the key is taken');
 ok(failing('off'), 'notes work');
 my $r;
-ok((wait_for { $r = put($m, 'owed'); $r->{status} == 201 } 5),
+ok((wait_for { $r = put($m, 'owed'); $r->{status} == 201 } 60),
    'then its answer');
 is($r->{headers}{'idempotent-replayed'}, 'true', 'replayed');
 is($r->{json}{images}[0]{id}, $first->{json}{images}[0]{id}, 'the same image');
@@ -65,7 +65,7 @@ $first = put($n, 'quits');
 is($first->{status}, 201, 'an answer');
 $n->signal('HUP');
 ok(failing('off'), 'notes work');
-ok((wait_for { $r = put($m, 'quits'); $r->{status} == 201 } 5),
+ok((wait_for { $r = put($m, 'quits'); $r->{status} == 201 } 60),
    'a worker that quits does not forget it');
 is($r->{json}{images}[0]{id}, $first->{json}{images}[0]{id}, 'the same image');
 
