@@ -20,6 +20,7 @@ import random
 import re
 import resource
 import select
+import signal
 import socket
 import sys
 import time
@@ -166,6 +167,9 @@ class Many:
             self.send_on(c)
             first = first if first is not None else c.sock.fileno()
             self.turn(0.002)
+        end = time.monotonic() + 30
+        while len(self.open) >= a["below"] and time.monotonic() < end:
+            self.turn(0.1)
         self.turn(0.5)
         return {"first": first, "open": len(self.open), "ended": self.ended}
 
@@ -175,7 +179,7 @@ class Many:
         c.sent, c.allowed = 0, len(c.out)
         c.got = b""
         self.send_on(c)
-        return self.answer_of(c, a.get("seconds", 10))
+        return self.answer_of(c, a.get("seconds", 30))
 
     def answer_of(self, c, seconds):
         end = time.monotonic() + seconds
@@ -201,7 +205,8 @@ class Many:
 
     def burst(self, a):
         """All of them at once, each on its own connection, or one after the
-        other on some that are kept alive; answers by status and code."""
+        other on some that are kept alive; answers by status and code.  Who is
+        named in "held" sees none of them before all were sent."""
         todo = list(enumerate(a["requests"] * a.get("repeat", 1)))
         todo.reverse()
         width = a.get("connections", len(todo))
@@ -222,7 +227,19 @@ class Many:
             c.sock.close()
             results.append((c.number, time.monotonic() - c.began, answer))
 
-        end = time.monotonic() + a.get("seconds", 20)
+        if "held" in a:
+            while todo:
+                begin()
+            for pid in a["held"]:
+                os.kill(pid, signal.SIGSTOP)
+            for c in kept.values():
+                self.send_on(c)
+            for pid in a["held"]:
+                os.kill(pid, signal.SIGCONT)
+            for c in kept.values():
+                c.began = time.monotonic()
+
+        end = time.monotonic() + a.get("seconds", 60)
         while (todo or kept) and time.monotonic() < end:
             while todo and len(kept) < width:
                 begin()
