@@ -6,6 +6,7 @@ import glob
 import http.client
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -33,10 +34,26 @@ MODULE = os.environ.get(
     "TEST_MODULE", TREE + "/build/ngx_http_image_vault_module.so")
 
 
+CLAIMS = []
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """None that the kernel gives to connections: it might take it while the
+    server is down.  A socket of this name keeps other tests off."""
+    for _ in range(500):
+        port = random.SystemRandom().randrange(10240, 19200)
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind("\0image_vault_port_%d" % port)
+            with socket.socket() as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                s.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        CLAIMS.append(claim)
+        return port
+    raise RuntimeError("no free port")
 
 
 def listening(port):
@@ -276,7 +293,7 @@ class Node:
                            capture_output=True, text=True, cwd=self.dir)
         if r.returncode:
             raise RuntimeError("%s did not start: %s" % (self.name, r.stderr))
-        wait(self.name, 20, lambda: self.pid() and listening(self.port))
+        wait(self.name, 60, lambda: self.pid() and listening(self.port))
 
     def workers(self, pid=None):
         """Those that serve, not those that are going."""
@@ -326,7 +343,7 @@ class Node:
             send_signal(pid, signal.SIGKILL)    # no new ones
         for pid in self.processes():
             send_signal(pid, signal.SIGKILL)
-        wait("%s to die" % self.name, 10,
+        wait("%s to die" % self.name, 60,
              lambda: not any(alive(p) for p in pids))
         for name in ("nginx.pid", "nginx.pid.oldbin"):
             try:

@@ -71,7 +71,7 @@ class Nginx(Hand):
         self.restart(signal.SIGQUIT, 60)
 
     def term_and_start(self):
-        self.restart(signal.SIGTERM, 20)
+        self.restart(signal.SIGTERM, 60)
 
     def restart(self, sig, seconds):
         node = self.node()
@@ -117,11 +117,11 @@ class Nginx(Hand):
         cluster.send_signal(new, signal.SIGQUIT)
         cluster.wait("the new master's end", 60,
                      lambda: not cluster.alive(new))
-        cluster.wait("the pid file's return", 10, lambda: node.pid() == old)
+        cluster.wait("the pid file's return", 60, lambda: node.pid() == old)
         node.era += 1
 
     def upgraded(self, node, old):
-        cluster.wait("a new master", 20, lambda: node.pid() not in (0, old)
+        cluster.wait("a new master", 60, lambda: node.pid() not in (0, old)
                      and node.pid(old=True) == old
                      and node.workers(node.pid()))
         return node.pid()

@@ -38,6 +38,20 @@ class Verify:
     def bad(self, text, *values):
         self.ledger.violation(text % values if values else text)
 
+    def in_the_end(self, wrong, node, seconds=60):
+        """What may still be under way, by chance, is looked at again."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                found = list(wrong(node))
+            except OSError as e:        # of a process that has just ended
+                found = [repr(e)]
+            if not found or time.monotonic() > end:
+                break
+            time.sleep(0.5)
+        for text in found:
+            self.bad("%s", text)
+
     def checks(self):
         return [
             ("the sweep has brought all to its end", self.settled),
@@ -73,7 +87,7 @@ class Verify:
     def settled(self):
         """Tickets end first, then come two deletes, `stale` apart."""
         began = time.monotonic()
-        end = began + cluster.URL_EXPIRY + 4 * cluster.STALE + 60
+        end = began + cluster.URL_EXPIRY + 4 * cluster.STALE + 180
         while time.monotonic() < end:
             left = self.left()
             if not any(left.values()):
@@ -212,50 +226,59 @@ class Verify:
 
     def gauges(self):
         for n in self.cluster.nodes:
-            m = metrics(n)
-            for name in ("uploads_in_flight", "storage_operations_in_flight",
-                         "queue_length", "database_breaker_open"):
-                for key, value in m.items():
-                    if key.partition("{")[0] == "image_vault_" + name \
-                            and value:
-                        self.bad("%s: %s is %d", n.name, key, value)
+            self.in_the_end(self.busy, n)
+
+    @staticmethod
+    def busy(n):
+        names = ["image_vault_" + name for name in (
+            "uploads_in_flight", "storage_operations_in_flight",
+            "queue_length", "database_breaker_open")]
+        for key, value in metrics(n).items():
+            if key.partition("{")[0] in names and value:
+                yield "%s: %s is %d" % (n.name, key, value)
 
     def resources(self):
         # connections kept alive end first
         time.sleep(2)
         for n in self.cluster.nodes:
-            now, base = resources(n), self.base[n.name]
+            self.in_the_end(self.too_much, n)
+            now = resources(n)
             self.notes.append("%s: %s; at first %s" % (
-                n.name, told(now), told(base)))
-            if len(now) != 2:
-                self.bad("%s: %d workers", n.name, len(now))
-            if len(n.processes()) != 3:
-                self.bad("%s: %d processes, not a master and two workers",
-                         n.name, len(n.processes()))
-            for kind, slack in (("fds", FDS), ("threads", 4),
-                                ("memory", MEMORY)):
-                if kind == "memory" and os.environ.get("ASAN_OPTIONS"):
-                    continue
-                most = max(b[kind] for b in base)
-                for w in now:
-                    if w[kind] > most + slack:
-                        self.bad("%s: a worker has %d %s, at first %d",
-                                 n.name, w[kind], kind, most)
+                n.name, told(now), told(self.base[n.name])))
+            half = [p for w in now for p in w["close_wait"]]
+            if half:
+                self.notes.append("%s: half closed, by port: %s (MongoDB has "
+                                  "%s)" % (n.name, half, self.mongo_ports()))
+
+    def mongo_ports(self):
+        return sorted(m.port for m in self.cluster.mongo.members)
+
+    def too_much(self, n):
+        now, base = resources(n), self.base[n.name]
+        if len(now) != 2:
+            yield "%s: %d workers" % (n.name, len(now))
+        count = len(n.processes())
+        if count != 3:
+            yield "%s: %d processes, not a master and two workers" % (
+                n.name, count)
+        for kind, slack in (("fds", FDS), ("threads", 4), ("memory", MEMORY)):
+            if kind == "memory" and os.environ.get("ASAN_OPTIONS"):
+                continue
+            most = max(b[kind] for b in base)
             for w in now:
-                half = w["close_wait"]
-                mongo = {m.port for m in n.mongo.members}
-                if half:
-                    self.notes.append("%s: half closed, by port: %s (MongoDB "
-                                      "has %s)" % (n.name, half,
-                                                   sorted(mongo)))
-                # libmongoc notices when it next takes one of its pool
-                if [p for p in half if p not in mongo]:
-                    self.bad("%s: connections that their peer has closed, by "
-                             "port: %s", n.name, half)
+                if w[kind] > most + slack:
+                    yield "%s: a worker has %d %s, at first %d" % (
+                        n.name, w[kind], kind, most)
+        # libmongoc notices when it next takes one of its pool
+        mongo = self.mongo_ports()
+        for w in now:
+            if [p for p in w["close_wait"] if p not in mongo]:
+                yield "%s: connections that their peer has closed, by port: " \
+                      "%s" % (n.name, w["close_wait"])
 
     def ends(self):
         for n in self.cluster.nodes:
-            if not n.stop(signal.SIGQUIT, 30):
+            if not n.stop(signal.SIGQUIT, 60):
                 self.bad("%s did not end", n.name)
             for pid in n.processes():
                 self.bad("%s: process %d is left", n.name, pid)
