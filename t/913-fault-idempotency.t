@@ -1,5 +1,6 @@
 # MongoDB goes away between the commit of an image and the note under its
 # Idempotency-Key: the note comes later, and a repetition stores nothing twice.
+# Or it goes away before: the key is given back, and a repetition is no conflict.
 
 use v5.10;
 use strict;
@@ -26,17 +27,19 @@ my %conf = (
 my $n = ImageVault::Nginx->new(name => 'one', %conf)->start;
 my $m = ImageVault::Nginx->new(name => 'two', %conf)->start;
 
-# updates of image_vault_requests fail, as in an election
+# updates of image_vault_requests fail, as in an election; or as data says
 sub failing {
-    my ($mode) = @_;
+    my ($mode, %data) = @_;
+    my $json = JSON::PP->new->allow_nonref;
     my $code = 'import json, pymongo, sys; '
              . 'pymongo.MongoClient(sys.argv[1]).admin.command('
              . '"configureFailPoint", "failCommand", '
-             . 'mode=json.loads(sys.argv[2]), data={"failCommands": ["update"], '
-             . '"errorCode": 11602, "namespace": sys.argv[3]})';
+             . 'mode=json.loads(sys.argv[2]), data=json.loads(sys.argv[3]))';
+    %data = (errorCode => 11602, failCommands => ['update'],
+             namespace =>
+                 "$ImageVault::Peers::Database.image_vault_requests") if !%data;
     return system($ENV{TEST_PYTHON} // 'python3', '-c', $code, $uri,
-                  JSON::PP->new->allow_nonref->encode($mode),
-                  "$ImageVault::Peers::Database.image_vault_requests") == 0;
+                  $json->encode($mode), $json->encode(\%data)) == 0;
 }
 
 my $png = temp_file(png(3000));
@@ -68,6 +71,35 @@ ok(failing('off'), 'notes work');
 ok((wait_for { $r = put($m, 'quits'); $r->{status} == 201 } 60),
    'a worker that quits does not forget it');
 is($r->{json}{images}[0]{id}, $first->{json}{images}[0]{id}, 'the same image');
+
+# the key is taken, but no majority says so in time
+ok(failing({ times => 1 }, failCommands => ['findAndModify'],
+           writeConcernError => { code => 64, errmsg => 'late' },
+           namespace => "$ImageVault::Peers::Database.image_vault_requests"),
+   'a claim is not sure');
+is(put($n, 'unsure')->{status}, 503, 'refused');
+ok((wait_for { $r = put($m, 'unsure'); $r->{status} == 201 } 4),
+   'and the key is free soon') or diag $r->{body};
+
+# no write at all goes through, the free of the key neither
+ok(failing('alwaysOn', failCommands => ['update', 'delete'],
+           errorCode => 11602), 'writes fail');
+is(put($n, 'failed')->{status}, 503, 'refused');
+is(put($m, 'failed')->{status}, 409, 'the key is still taken');
+ok(failing('off'), 'writes work');
+ok((wait_for { $r = put($m, 'failed'); $r->{status} == 201 } 4),
+   'and the key is free soon') or diag $r->{body};
+
+# the client vanishes, and nothing can be given back just then
+ok(failing('alwaysOn', failCommands => ['delete'], errorCode => 11602),
+   'deletes fail');
+curl('-T', temp_file(png(500_000)), '-H', 'Content-Type: image/png',
+     '--limit-rate', '50k', '--max-time', '1', '-H', 'Idempotency-Key: gone',
+     $n->url('/api/upload'));
+is(put($m, 'gone')->{status}, 409, 'the key is still taken');
+ok(failing('off'), 'deletes work');
+ok((wait_for { $r = put($m, 'gone'); $r->{status} == 201 } 4),
+   'and the key is free soon') or diag $r->{body};
 
 $_->done for $n, $m;
 done_testing();

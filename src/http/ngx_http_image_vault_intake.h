@@ -61,6 +61,7 @@ struct ngx_http_image_vault_intake_s {
     ngx_iv_form_t      *form;           /* NULL: the body is the image */
     ngx_str_t           key;            /* Idempotency-Key; empty: none */
     ngx_str_t           asker;          /* whose key it is: who asks */
+    u_char              nonce[NGX_IV_REQUEST_NONCE];    /* of held_key */
     ngx_http_image_vault_trail_t  trail;
 
     /* the body */
@@ -156,6 +157,9 @@ ngx_int_t ngx_http_image_vault_request_end(ngx_http_image_vault_intake_t *it);
 /* … which failed: goes on trying behind the answer; copies all it needs */
 void ngx_http_image_vault_request_late(ngx_http_image_vault_intake_t *it,
     const ngx_iv_outcome_t *outcomes, ngx_uint_t n);
+/* the same for a key that could not be given back, or that may be ours */
+void ngx_http_image_vault_request_late_free(const ngx_str_t *owner,
+    const ngx_str_t *key, const u_char nonce[NGX_IV_REQUEST_NONCE]);
 /* the client is gone: in the background */
 void ngx_http_image_vault_request_abort(ngx_http_image_vault_intake_t *it);
 /* no more signs of life */

@@ -21,6 +21,7 @@ typedef struct {
     ngx_iv_metadata_op_t           *op;
     ngx_str_t                       owner;
     ngx_str_t                       key;
+    u_char                          nonce[NGX_IV_REQUEST_NONCE];
 } ngx_http_image_vault_claim_t;
 
 
@@ -48,7 +49,6 @@ static ngx_int_t ngx_http_image_vault_give_outcomes(
 static void ngx_http_image_vault_request_owed(
     ngx_http_image_vault_intake_t *it, ngx_int_t code);
 static void ngx_http_image_vault_request_ended(ngx_iv_metadata_op_t *op);
-static void ngx_http_image_vault_request_freed(ngx_iv_metadata_op_t *op);
 
 
 static const ngx_str_t  ngx_http_image_vault_key_taken =
@@ -130,7 +130,8 @@ ngx_http_image_vault_request_begin(ngx_http_image_vault_intake_t *it)
 
     ngx_iv_metadata_request_begin(claim->op, &claim->owner, &claim->key,
                                   fingerprint,
-                              ngx_http_image_vault_worker->conf->sweep.stale);
+                              ngx_http_image_vault_worker->conf->sweep.stale,
+                                  claim->nonce);
 
     return NGX_DONE;
 }
@@ -220,15 +221,21 @@ ngx_http_image_vault_claim_done(ngx_iv_metadata_op_t *op)
     claim = op->data;
     it = claim->intake;
 
+    /* what the client is told, or would be, frees the key */
+
+    if (op->code != NGX_OK && op->unknown) {
+        ngx_http_image_vault_request_late_free(&claim->owner, &claim->key,
+                                               claim->nonce);
+    }
+
     if (it == NULL) {
 
-        if (op->code != NGX_OK || op->status != 0) {
-            ngx_destroy_pool(op->pool);
-            return;
+        if (op->code == NGX_OK && op->status == 0) {
+            ngx_http_image_vault_request_late_free(&claim->owner, &claim->key,
+                                                   claim->nonce);
         }
 
-        op->handler = ngx_http_image_vault_request_freed;
-        ngx_iv_metadata_request_free(op, &claim->owner, &claim->key);
+        ngx_destroy_pool(op->pool);
         return;
     }
 
@@ -253,6 +260,7 @@ ngx_http_image_vault_claim_done(ngx_iv_metadata_op_t *op)
                                      "its idempotency-key was not answered"));
 
     } else if (op->status == 0) {
+        ngx_memcpy(it->nonce, claim->nonce, NGX_IV_REQUEST_NONCE);
         ngx_http_finalize_request(r, ngx_http_image_vault_request_ours(it));
 
     } else {
@@ -584,7 +592,7 @@ ngx_http_image_vault_request_end(ngx_http_image_vault_intake_t *it)
     op->handler = ngx_http_image_vault_request_ended;
 
     if (!ngx_http_image_vault_is_final(it)) {
-        ngx_iv_metadata_request_free(op, &it->asker, &it->key);
+        ngx_iv_metadata_request_free(op, &it->asker, &it->key, it->nonce);
         return NGX_AGAIN;
     }
 
@@ -642,7 +650,8 @@ ngx_http_image_vault_give_outcomes(ngx_http_image_vault_intake_t *it,
 }
 
 
-/* what was stored is not to be stored again by a repetition */
+/* what was stored is not to be stored again by a repetition, and what was not
+ * is to be */
 
 static void
 ngx_http_image_vault_request_owed(ngx_http_image_vault_intake_t *it,
@@ -651,10 +660,15 @@ ngx_http_image_vault_request_owed(ngx_http_image_vault_intake_t *it,
     ngx_uint_t         n;
     ngx_iv_outcome_t  *list;
 
-    if ((code == NGX_IV_METADATA_UNAVAILABLE || code == NGX_IV_OVERLOADED)
-        && ngx_http_image_vault_is_final(it)
-        && ngx_http_image_vault_give_outcomes(it, &list, &n) == NGX_OK)
-    {
+    if (code != NGX_IV_METADATA_UNAVAILABLE && code != NGX_IV_OVERLOADED) {
+        return;
+    }
+
+    if (!ngx_http_image_vault_is_final(it)) {
+        ngx_http_image_vault_request_late_free(&it->asker, &it->key,
+                                               it->nonce);
+
+    } else if (ngx_http_image_vault_give_outcomes(it, &list, &n) == NGX_OK) {
         ngx_http_image_vault_request_late(it, list, n);
     }
 }
@@ -697,40 +711,9 @@ ngx_http_image_vault_request_ended(ngx_iv_metadata_op_t *op)
 void
 ngx_http_image_vault_request_abort(ngx_http_image_vault_intake_t *it)
 {
-    ngx_pool_t            *pool;
-    ngx_iv_metadata_op_t  *op;
-
     it->held_key = 0;
 
     /* the request and its log are about to go */
 
-    pool = ngx_create_pool(512, ngx_cycle->log);
-    if (pool == NULL) {
-        return;
-    }
-
-    op = ngx_iv_metadata_op_create(ngx_http_image_vault_worker->metadata,
-                                   pool, ngx_cycle->log);
-    if (op == NULL) {
-        ngx_destroy_pool(pool);
-        return;
-    }
-
-    op->handler = ngx_http_image_vault_request_freed;
-
-    ngx_iv_metadata_request_free(op, &it->asker, &it->key);
-}
-
-
-static void
-ngx_http_image_vault_request_freed(ngx_iv_metadata_op_t *op)
-{
-    if (op->code != NGX_OK) {
-        ngx_log_error(NGX_LOG_WARN, op->log, 0,
-                      "image_vault: the idempotency key of a request that "
-                      "broke off was not given back: %V",
-                      &ngx_iv_code(op->code)->word);
-    }
-
-    ngx_destroy_pool(op->pool);
+    ngx_http_image_vault_request_late_free(&it->asker, &it->key, it->nonce);
 }

@@ -3,6 +3,9 @@
  * store went away behind the commit.  The answer is true and leaves; the note
  * is tried again until it is there, or until the key is stale and anybody's.
  * Else whoever repeats the request would store its images twice.
+ *
+ * The same for a key that is given back, of a request that ended without an
+ * outcome: else whoever repeats it would be refused for so long.
  */
 
 #include "http/ngx_http_image_vault_intake.h"
@@ -25,9 +28,12 @@ typedef struct {
     ngx_uint_t         status;
     ngx_iv_outcome_t  *outcomes;
     ngx_uint_t         n;
+    u_char             nonce[NGX_IV_REQUEST_NONCE];
+    unsigned           free:1;          /* it is given back */
 } ngx_http_image_vault_late_t;
 
 
+static ngx_http_image_vault_late_t *ngx_http_image_vault_late_create(void);
 static ngx_int_t ngx_http_image_vault_late_copy(
     ngx_http_image_vault_late_t *late, ngx_http_image_vault_intake_t *it,
     const ngx_iv_outcome_t *outcomes);
@@ -46,32 +52,76 @@ void
 ngx_http_image_vault_request_late(ngx_http_image_vault_intake_t *it,
     const ngx_iv_outcome_t *outcomes, ngx_uint_t n)
 {
-    ngx_pool_t                   *pool;
     ngx_http_image_vault_late_t  *late;
 
     if (ngx_http_image_vault_lates >= NGX_HTTP_IMAGE_VAULT_LATE_MAX) {
         return;
     }
 
+    late = ngx_http_image_vault_late_create();
+    if (late == NULL) {
+        return;
+    }
+
+    late->n = n;
+
+    if (ngx_http_image_vault_late_copy(late, it, outcomes) != NGX_OK) {
+        ngx_http_image_vault_late_end(late);
+        return;
+    }
+
+    ngx_http_image_vault_late_wait(late);
+}
+
+
+/* the first try is made at once, however many wait for another one */
+
+void
+ngx_http_image_vault_request_late_free(const ngx_str_t *owner,
+    const ngx_str_t *key, const u_char nonce[NGX_IV_REQUEST_NONCE])
+{
+    ngx_http_image_vault_late_t  *late;
+
+    late = ngx_http_image_vault_late_create();
+    if (late == NULL) {
+        return;
+    }
+
+    late->free = 1;
+    ngx_memcpy(late->nonce, nonce, NGX_IV_REQUEST_NONCE);
+
+    if (ngx_http_image_vault_late_str(late->pool, &late->owner, owner)
+        != NGX_OK
+        || ngx_http_image_vault_late_str(late->pool, &late->key, key)
+           != NGX_OK)
+    {
+        ngx_http_image_vault_late_end(late);
+        return;
+    }
+
+    ngx_http_image_vault_late_try(&late->timer);
+}
+
+
+static ngx_http_image_vault_late_t *
+ngx_http_image_vault_late_create(void)
+{
+    ngx_pool_t                   *pool;
+    ngx_http_image_vault_late_t  *late;
+
     pool = ngx_create_pool(1024, ngx_cycle->log);
     if (pool == NULL) {
-        return;
+        return NULL;
     }
 
     late = ngx_pcalloc(pool, sizeof(ngx_http_image_vault_late_t));
     if (late == NULL) {
         ngx_destroy_pool(pool);
-        return;
+        return NULL;
     }
 
     late->pool = pool;
-    late->n = n;
     late->began = ngx_current_msec;
-
-    if (ngx_http_image_vault_late_copy(late, it, outcomes) != NGX_OK) {
-        ngx_destroy_pool(pool);
-        return;
-    }
 
     late->timer.handler = ngx_http_image_vault_late_try;
     late->timer.data = late;
@@ -79,7 +129,7 @@ ngx_http_image_vault_request_late(ngx_http_image_vault_intake_t *it,
 
     ngx_http_image_vault_lates++;
 
-    ngx_http_image_vault_late_wait(late);
+    return late;
 }
 
 
@@ -190,6 +240,12 @@ ngx_http_image_vault_late_try(ngx_event_t *ev)
     op->data = late;
     op->handler = ngx_http_image_vault_late_done;
 
+    if (late->free) {
+        ngx_iv_metadata_request_free(op, &late->owner, &late->key,
+                                     late->nonce);
+        return;
+    }
+
     ngx_iv_metadata_request_end(op, &late->owner, &late->key, late->status,
                                 late->outcomes, late->n);
 }
@@ -206,12 +262,24 @@ ngx_http_image_vault_late_done(ngx_iv_metadata_op_t *op)
 
     ngx_destroy_pool(op->pool);
 
+    if (late->free && late->tries == 1 && code != NGX_OK) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "image_vault: the idempotency key of a request that "
+                      "broke off was not given back: %V",
+                      &ngx_iv_code(code)->word);
+
+        if (ngx_http_image_vault_lates > NGX_HTTP_IMAGE_VAULT_LATE_MAX) {
+            ngx_http_image_vault_late_end(late);
+            return;
+        }
+    }
+
     if (code == NGX_IV_METADATA_UNAVAILABLE || code == NGX_IV_OVERLOADED) {
         ngx_http_image_vault_late_wait(late);
         return;
     }
 
-    if (code == NGX_OK) {
+    if (code == NGX_OK && !late->free) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "image_vault: the outcome of a request was noted under "
                       "its idempotency key after all");

@@ -232,18 +232,23 @@ void ngx_iv_metadata_quota_release(ngx_iv_metadata_op_t *op,
  * first one's outcomes; NGX_IV_CONFLICT: another fingerprint, or the first is
  * still running (it counts as dead when its last sign of life is older than
  * `stale`).  alive: a sign of life.  end: keeps the outcomes for 24 h (TTL
- * index); free: the key may be used again.
+ * index); free: the key may be used again.  nonce: by which free knows its
+ * begin, also one whose outcome is `unknown`; set before that returns.
  */
+#define NGX_IV_REQUEST_NONCE  12
+
 void ngx_iv_metadata_request_begin(ngx_iv_metadata_op_t *op,
     const ngx_str_t *owner, const ngx_str_t *key,
-    const u_char fingerprint[NGX_IV_SHA256_LEN], ngx_msec_t stale);
+    const u_char fingerprint[NGX_IV_SHA256_LEN], ngx_msec_t stale,
+    u_char nonce[NGX_IV_REQUEST_NONCE]);
 void ngx_iv_metadata_request_alive(ngx_iv_metadata_op_t *op,
     const ngx_str_t *owner, const ngx_str_t *key);
 void ngx_iv_metadata_request_end(ngx_iv_metadata_op_t *op,
     const ngx_str_t *owner, const ngx_str_t *key, ngx_uint_t status,
     const ngx_iv_outcome_t *outcomes, ngx_uint_t n);
 void ngx_iv_metadata_request_free(ngx_iv_metadata_op_t *op,
-    const ngx_str_t *owner, const ngx_str_t *key);
+    const ngx_str_t *owner, const ngx_str_t *key,
+    const u_char nonce[NGX_IV_REQUEST_NONCE]);
 
 /* the sweep's (5.4) */
 /* takes, keeps or is refused the lease of this node: count.  A worker that

@@ -117,7 +117,8 @@ ngx_iv_metadata_quota(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,
 void
 ngx_iv_metadata_request_begin(ngx_iv_metadata_op_t *op,
     const ngx_str_t *owner, const ngx_str_t *key,
-    const u_char fingerprint[NGX_IV_SHA256_LEN], ngx_msec_t stale)
+    const u_char fingerprint[NGX_IV_SHA256_LEN], ngx_msec_t stale,
+    u_char nonce[NGX_IV_REQUEST_NONCE])
 {
     ngx_iv_mongo_call_t  *call;
 
@@ -126,7 +127,13 @@ ngx_iv_metadata_request_begin(ngx_iv_metadata_op_t *op,
         return;
     }
 
+    if (ngx_iv_random(nonce, NGX_IV_REQUEST_NONCE) != NGX_OK) {
+        ngx_iv_metadata_refuse(op, NGX_IV_INTERNAL);
+        return;
+    }
+
     ngx_memcpy(call->fingerprint, fingerprint, NGX_IV_SHA256_LEN);
+    ngx_memcpy(call->nonce, nonce, NGX_IV_REQUEST_NONCE);
     call->ttl = stale;
 
     ngx_iv_metadata_post(op);
@@ -171,11 +178,19 @@ ngx_iv_metadata_request_end(ngx_iv_metadata_op_t *op,
 
 void
 ngx_iv_metadata_request_free(ngx_iv_metadata_op_t *op,
-    const ngx_str_t *owner, const ngx_str_t *key)
+    const ngx_str_t *owner, const ngx_str_t *key,
+    const u_char nonce[NGX_IV_REQUEST_NONCE])
 {
-    if (ngx_iv_metadata_request(op, NGX_IV_MONGO_REQUEST_FREE, owner, key)) {
-        ngx_iv_metadata_post(op);
+    ngx_iv_mongo_call_t  *call;
+
+    call = ngx_iv_metadata_request(op, NGX_IV_MONGO_REQUEST_FREE, owner, key);
+    if (call == NULL) {
+        return;
     }
+
+    ngx_memcpy(call->nonce, nonce, NGX_IV_REQUEST_NONCE);
+
+    ngx_iv_metadata_post(op);
 }
 
 

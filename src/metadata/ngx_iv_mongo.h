@@ -98,6 +98,7 @@ typedef struct {
     int64_t                 size;
     ngx_iv_quota_t          quota;
     u_char                  fingerprint[NGX_IV_SHA256_LEN];
+    u_char                  nonce[NGX_IV_REQUEST_NONCE];
     struct ngx_iv_lists_s  *lists;      /* see ngx_iv_lists.h */
     unsigned                begin:1;    /* lease: for a pass from its start */
     unsigned                ask:1;      /* … that somebody asks for */

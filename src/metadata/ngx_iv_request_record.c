@@ -18,10 +18,8 @@
 static bson_t *ngx_iv_record_filter(ngx_iv_mongo_ctx_t *ctx,
     ngx_uint_t mine);
 static ngx_int_t ngx_iv_record_take(ngx_iv_mongo_ctx_t *ctx);
-static bson_t *ngx_iv_record_begin(ngx_iv_mongo_ctx_t *ctx,
-    const u_char *nonce);
-static ngx_int_t ngx_iv_record_got(ngx_iv_mongo_ctx_t *ctx, bson_iter_t *it,
-    const u_char *nonce);
+static bson_t *ngx_iv_record_begin(ngx_iv_mongo_ctx_t *ctx);
+static ngx_int_t ngx_iv_record_got(ngx_iv_mongo_ctx_t *ctx, bson_iter_t *it);
 static ngx_uint_t ngx_iv_record_binary(const bson_t *doc, const char *name,
     const u_char *p, size_t n);
 static ngx_int_t ngx_iv_record_read(ngx_iv_mongo_ctx_t *ctx,
@@ -123,23 +121,17 @@ ngx_iv_record_take(ngx_iv_mongo_ctx_t *ctx)
 {
     bool                            ok;
     bson_t                         *filter, *update, reply;
-    u_char                          nonce[NGX_IV_MONGO_TOKEN];
     ngx_int_t                       rc;
     bson_iter_t                     it;
     bson_error_t                    error;
     mongoc_find_and_modify_opts_t  *opts;
-
-    if (ngx_iv_random(nonce, sizeof(nonce)) != NGX_OK) {
-        ngx_iv_mongo_internal(ctx, "the system has no random bytes");
-        return NGX_ERROR;
-    }
 
     filter = ngx_iv_record_filter(ctx, 0);
     if (filter == NULL) {
         return NGX_ERROR;
     }
 
-    update = ngx_iv_record_begin(ctx, nonce);
+    update = ngx_iv_record_begin(ctx);
     opts = mongoc_find_and_modify_opts_new();
 
     (void) mongoc_find_and_modify_opts_set_update(opts, update);
@@ -158,7 +150,7 @@ ngx_iv_record_take(ngx_iv_mongo_ctx_t *ctx)
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_iv_record_got(ctx, &it, nonce);
+        rc = ngx_iv_record_got(ctx, &it);
     }
 
     mongoc_find_and_modify_opts_destroy(opts);
@@ -171,7 +163,7 @@ ngx_iv_record_take(ngx_iv_mongo_ctx_t *ctx)
 
 
 static bson_t *
-ngx_iv_record_begin(ngx_iv_mongo_ctx_t *ctx, const u_char *nonce)
+ngx_iv_record_begin(ngx_iv_mongo_ctx_t *ctx)
 {
     bson_t                     *take, *mine, *update;
     const ngx_iv_mongo_call_t  *call;
@@ -204,8 +196,8 @@ ngx_iv_record_begin(ngx_iv_mongo_ctx_t *ctx, const u_char *nonce)
                                             NGX_IV_SHA256_LEN),
                     "by", BCON_BIN(BSON_SUBTYPE_BINARY, ctx->token,
                                    NGX_IV_MONGO_TOKEN),
-                    "nonce", BCON_BIN(BSON_SUBTYPE_BINARY, nonce,
-                                      NGX_IV_MONGO_TOKEN),
+                    "nonce", BCON_BIN(BSON_SUBTYPE_BINARY, call->nonce,
+                                      NGX_IV_REQUEST_NONCE),
                     "updatedAt", BCON_UTF8("$$NOW"));
 
     update = BCON_NEW("0", "{", "$replaceWith", "{", "$cond", "[",
@@ -224,8 +216,7 @@ ngx_iv_record_begin(ngx_iv_mongo_ctx_t *ctx, const u_char *nonce)
 /* ours, if it has our nonce */
 
 static ngx_int_t
-ngx_iv_record_got(ngx_iv_mongo_ctx_t *ctx, bson_iter_t *it,
-    const u_char *nonce)
+ngx_iv_record_got(ngx_iv_mongo_ctx_t *ctx, bson_iter_t *it)
 {
     bson_t          doc;
     uint32_t        len;
@@ -236,8 +227,8 @@ ngx_iv_record_got(ngx_iv_mongo_ctx_t *ctx, bson_iter_t *it,
 
         if (bson_init_static(&doc, data, len)) {
 
-            if (ngx_iv_record_binary(&doc, "nonce", nonce,
-                                     NGX_IV_MONGO_TOKEN))
+            if (ngx_iv_record_binary(&doc, "nonce", ctx->call->nonce,
+                                     NGX_IV_REQUEST_NONCE))
             {
                 return NGX_OK;
             }
@@ -549,7 +540,8 @@ ngx_iv_record_append(bson_t *b, const char *name, const ngx_str_t *s)
 }
 
 
-/* the key may be used again; one that is another's by now stays */
+/* the key may be used again; one that is another's by now stays, also if that
+ * is of this process */
 
 void
 ngx_iv_mongo_request_free(ngx_iv_mongo_ctx_t *ctx)
@@ -564,7 +556,10 @@ ngx_iv_mongo_request_free(ngx_iv_mongo_ctx_t *ctx)
         return;
     }
 
-    BCON_APPEND(filter, "status", BCON_INT32(0));
+    BCON_APPEND(filter,
+                "status", BCON_INT32(0),
+                "nonce", BCON_BIN(BSON_SUBTYPE_BINARY, ctx->call->nonce,
+                                  NGX_IV_REQUEST_NONCE));
 
     ok = mongoc_collection_delete_one(ctx->collection, filter, NULL, &reply,
                                       &error);

@@ -856,6 +856,8 @@ static ngx_int_t
 request(ngx_iv_mongo_kind_e kind, const char *key, int print, ngx_msec_t stale,
     ngx_iv_mongo_call_t *call)
 {
+    static int  nonce;
+
     begin(call, kind, 0);
 
     call->owner = bob;
@@ -863,6 +865,14 @@ request(ngx_iv_mongo_kind_e kind, const char *key, int print, ngx_msec_t stale,
     call->key.len = strlen(key);
     call->ttl = stale;
     memset(call->fingerprint, print, NGX_IV_SHA256_LEN);
+
+    /* each begin has its own, by which it is freed */
+
+    if (kind == NGX_IV_MONGO_REQUEST_BEGIN) {
+        nonce++;
+    }
+
+    memset(call->nonce, nonce, NGX_IV_REQUEST_NONCE);
 
     return run(call);
 }
@@ -923,6 +933,15 @@ test_requests(void)
     EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "f", 2, AN_HOUR, &call),
            NGX_OK);
 
+    /* not by another's nonce, though it is of this process */
+
+    EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "f", 2, AN_HOUR, &call),
+           NGX_IV_CONFLICT);
+    EQ_INT(request(NGX_IV_MONGO_REQUEST_FREE, "f", 1, 0, &call), NGX_OK);
+    EQ_INT(call.count, 0);
+    EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "f", 2, AN_HOUR, &call),
+           NGX_IV_CONFLICT);
+
     EQ_INT(request(NGX_IV_MONGO_REQUEST_BEGIN, "f", 3, AT_ONCE, &call),
            NGX_OK);
     EQ_INT(call.status, 0);
@@ -944,6 +963,7 @@ request_thread(void *data)
     call.owner = crowd;
     ngx_str_set(&call.key, "race");
     call.ttl = AN_HOUR;
+    memset(call.nonce, i, NGX_IV_REQUEST_NONCE);
 
     (void) pthread_barrier_wait(&barrier);
 
