@@ -13,7 +13,6 @@
 static void ngx_iv_metadata_cancel(void *data);
 static void ngx_iv_metadata_refused(ngx_event_t *ev);
 static void ngx_iv_metadata_late(ngx_event_t *ev);
-static void ngx_iv_metadata_done(ngx_iv_job_t *job);
 static ngx_int_t ngx_iv_metadata_result(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_call_t *call);
 static ngx_int_t ngx_iv_metadata_result_refs(ngx_iv_metadata_op_t *op,
@@ -55,6 +54,11 @@ ngx_iv_metadata_create(ngx_cycle_t *cycle, const ngx_iv_metadata_conf_t *conf,
     md->late = NGX_IV_METADATA_LATE(conf->timeout);
 
     ngx_queue_init(&md->waiting);
+    ngx_queue_init(&md->writes);
+
+    md->write_patience.handler = ngx_iv_metadata_write_patience;
+    md->write_patience.data = md;
+    md->write_patience.log = cycle->log;
 
     md->patience.handler = ngx_iv_metadata_get_patience;
     md->patience.data = md;
@@ -82,6 +86,10 @@ ngx_iv_metadata_destroy(ngx_iv_metadata_t *md)
 
     if (md->patience.timer_set) {
         ngx_del_timer(&md->patience);
+    }
+
+    if (md->write_patience.timer_set) {
+        ngx_del_timer(&md->write_patience);
     }
 
     ngx_iv_audit_exit(md);
@@ -297,7 +305,14 @@ ngx_iv_metadata_post(ngx_iv_metadata_op_t *op)
 
     queue = (work->call.kind < NGX_IV_MONGO_INSERT) ? md->read : md->write;
 
-    rc = ngx_iv_job_post(st->job, queue);
+    if (work->call.kind == NGX_IV_MONGO_INSERT
+        || work->call.kind == NGX_IV_MONGO_READY)
+    {
+        rc = ngx_iv_metadata_write(md, st->job);
+
+    } else {
+        rc = ngx_iv_job_post(st->job, queue);
+    }
 
     if (rc == NGX_OK) {
         md->active++;
@@ -397,17 +412,7 @@ ngx_iv_metadata_run(void *ctx, ngx_log_t *log)
 {
     ngx_iv_metadata_work_t  *work = ctx;
 
-    /*
-     * What was queued before the breaker opened would take a timeout each, one
-     * after the other: the last of a long queue would wait for minutes.
-     */
-
-    if (!work->call.trial
-        && ngx_iv_breaker_state(&work->metadata->breaker)
-           != NGX_IV_BREAKER_CLOSED)
-    {
-        work->call.code = NGX_IV_METADATA_UNAVAILABLE;
-        work->call.skipped = 1;
+    if (ngx_iv_metadata_skip(work)) {
         return;
     }
 
@@ -416,7 +421,29 @@ ngx_iv_metadata_run(void *ctx, ngx_log_t *log)
 }
 
 
-static void
+/*
+ * What was queued before the breaker opened would take a timeout each, one
+ * after the other: the last of a long queue would wait for minutes.
+ */
+
+ngx_uint_t
+ngx_iv_metadata_skip(ngx_iv_metadata_work_t *work)
+{
+    if (work->call.trial
+        || ngx_iv_breaker_state(&work->metadata->breaker)
+           == NGX_IV_BREAKER_CLOSED)
+    {
+        return 0;
+    }
+
+    work->call.code = NGX_IV_METADATA_UNAVAILABLE;
+    work->call.skipped = 1;
+
+    return 1;
+}
+
+
+void
 ngx_iv_metadata_done(ngx_iv_job_t *job)
 {
     ngx_iv_metadata_t        *md;

@@ -3,6 +3,7 @@
  *
  * ngx_iv_metadata.c          images, the sweep's; how an operation runs
  * ngx_iv_metadata_get.c      look-ups, together
+ * ngx_iv_metadata_write.c    an upload's writes, together
  * ngx_iv_metadata_learn.c    what calls tell of the server, the breaker
  * ngx_iv_metadata_account.c  quota and repeated requests
  * ngx_iv_metadata_list.c     lists, changes, users
@@ -52,6 +53,12 @@ struct ngx_iv_metadata_s {
     ngx_uint_t            getting;      /* questions on their way */
     ngx_event_t           patience;
 
+    ngx_queue_t           writes;       /* those that wait:
+                                           ngx_iv_metadata_work_t */
+    ngx_uint_t            nwrites;
+    ngx_uint_t            writing;      /* commands on their way */
+    ngx_event_t           write_patience;
+
     ngx_str_t             holder;       /* of the lease, empty: not held */
     u_char                holder_buf[256];
 };
@@ -76,6 +83,9 @@ typedef struct {
 typedef struct {
     ngx_iv_mongo_call_t   call;
     ngx_iv_metadata_t    *metadata;
+    ngx_iv_job_t         *job;          /* a write that goes with others */
+    ngx_queue_t           queue;        /* … where it waits */
+    ngx_queue_t           others;       /* … whom its job takes along */
 } ngx_iv_metadata_work_t;
 
 
@@ -117,6 +127,15 @@ void ngx_iv_metadata_get_patience(ngx_event_t *ev);
 ngx_iv_mongo_call_t *ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_kind_e kind);
 void ngx_iv_metadata_post(ngx_iv_metadata_op_t *op);
+/* when its job is through: tells the operation */
+void ngx_iv_metadata_done(ngx_iv_job_t *job);
+/* a job with an insert or a change to ready: at once, or soon with others.
+ * NGX_OK, or as ngx_iv_job_post() */
+ngx_int_t ngx_iv_metadata_write(ngx_iv_metadata_t *md, ngx_iv_job_t *job);
+/* a timer's handler, its data is the store */
+void ngx_iv_metadata_write_patience(ngx_event_t *ev);
+/* 1: not worth the way to the server any more; said in the call */
+ngx_uint_t ngx_iv_metadata_skip(ngx_iv_metadata_work_t *work);
 /* instead of post */
 void ngx_iv_metadata_refuse(ngx_iv_metadata_op_t *op, ngx_int_t code);
 void ngx_iv_metadata_list(ngx_iv_metadata_op_t *op, ngx_iv_mongo_kind_e kind,

@@ -501,8 +501,19 @@ ngx_iv_mongo_option(mongoc_uri_t *uri, const char *name, ngx_msec_t value)
 void
 ngx_iv_mongo_run(ngx_iv_mongo_call_t *call)
 {
-    const char          *name;
-    ngx_iv_mongo_ctx_t   ctx;
+    ngx_iv_mongo_ctx_t  ctx;
+
+    if (ngx_iv_mongo_begin(&ctx, call) == NGX_OK) {
+        ngx_iv_mongo_kinds[call->kind].run(&ctx);
+        ngx_iv_mongo_end(&ctx);
+    }
+}
+
+
+ngx_int_t
+ngx_iv_mongo_begin(ngx_iv_mongo_ctx_t *ctx, ngx_iv_mongo_call_t *call)
+{
+    const char  *name;
 
     call->code = NGX_OK;
     call->unknown = 0;
@@ -511,31 +522,40 @@ ngx_iv_mongo_run(ngx_iv_mongo_call_t *call)
     call->nrefs = 0;
     call->message[0] = '\0';
 
-    ctx.call = call;
-    ctx.database = call->mongo->database;
-    ctx.timeout = call->mongo->timeout;
-    ctx.token = call->mongo->token;
-    ctx.quota = call->mongo->quota;
-    ctx.audit = call->mongo->audit;
-    ctx.client = ngx_iv_mongo_client(call);
+    ctx->call = call;
+    ctx->database = call->mongo->database;
+    ctx->timeout = call->mongo->timeout;
+    ctx->token = call->mongo->token;
+    ctx->quota = call->mongo->quota;
+    ctx->audit = call->mongo->audit;
+    ctx->client = ngx_iv_mongo_client(call);
 
-    if (ctx.client == NULL) {
-        return;
+    if (ctx->client == NULL) {
+        return NGX_ERROR;
     }
 
     name = ngx_iv_mongo_kinds[call->kind].collection;
 
-    ctx.collection = mongoc_client_get_collection(ctx.client,
-                                                  call->mongo->database, name);
+    ctx->collection = mongoc_client_get_collection(ctx->client, ctx->database,
+                                                   name);
 
-    ngx_iv_mongo_kinds[call->kind].run(&ctx);
+    return NGX_OK;
+}
 
-    mongoc_collection_destroy(ctx.collection);
-    mongoc_client_pool_push(call->mongo->clients, ctx.client);
 
-    (void) pthread_mutex_lock(&call->mongo->lock);
-    call->mongo->calls--;
-    (void) pthread_mutex_unlock(&call->mongo->lock);
+void
+ngx_iv_mongo_end(ngx_iv_mongo_ctx_t *ctx)
+{
+    ngx_iv_mongo_t  *mongo;
+
+    mongo = ctx->call->mongo;
+
+    mongoc_collection_destroy(ctx->collection);
+    mongoc_client_pool_push(mongo->clients, ctx->client);
+
+    (void) pthread_mutex_lock(&mongo->lock);
+    mongo->calls--;
+    (void) pthread_mutex_unlock(&mongo->lock);
 }
 
 

@@ -12,6 +12,7 @@
 
 #define NGX_IV_MONGO_MESSAGE_LEN  512
 #define NGX_IV_MONGO_WHY_LEN      128
+#define NGX_IV_MONGO_MANY         64
 
 
 typedef struct ngx_iv_mongo_s  ngx_iv_mongo_t;
@@ -123,6 +124,9 @@ typedef struct {
     unsigned                down:1;     /* no server: open the breaker */
     unsigned                trial:1;    /* given: the breaker's trial */
     unsigned                skipped:1;  /* not made: the breaker opened first */
+    unsigned                unsure:1;   /* given: an earlier try may have been
+                                           applied */
+    unsigned                alone:1;    /* of many: it has to be made alone */
 
     /* what to log at error, empty: nothing */
     u_char                  message[NGX_IV_MONGO_MESSAGE_LEN];
@@ -140,6 +144,10 @@ ngx_iv_mongo_t *ngx_iv_mongo_create(const ngx_iv_metadata_conf_t *conf,
 void ngx_iv_mongo_destroy(ngx_iv_mongo_t *mongo);
 
 void ngx_iv_mongo_run(ngx_iv_mongo_call_t *call);
+/* inserts and changes to ready, NGX_IV_MONGO_MANY at most, as one command.
+ * Each has its own outcome; or `alone`: its outcome is not known, it is to be
+ * run once more, by itself */
+void ngx_iv_mongo_run_many(ngx_iv_mongo_call_t **calls, ngx_uint_t n);
 
 const char *ngx_iv_mongo_name(ngx_iv_mongo_kind_e kind);
 /* 1: it writes documents of `images`: those of call->id, refs and bulk's ids */

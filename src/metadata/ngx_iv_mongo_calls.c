@@ -115,6 +115,9 @@ ngx_iv_mongo_insert(ngx_iv_mongo_ctx_t *ctx)
 
     if (ngx_iv_mongo_update(ctx, opts) != NGX_ERROR) {
         ctx->call->count = 1;
+
+    } else {
+        ctx->call->unknown |= ctx->call->unsure;
     }
 
     bson_destroy(opts);
@@ -154,7 +157,7 @@ ngx_iv_mongo_ready(ngx_iv_mongo_ctx_t *ctx)
     call = ctx->call;
     end = bson_get_monotonic_time() + (int64_t) ctx->timeout * 1000;
     pause = NGX_IV_MONGO_PAUSE;
-    unknown = 0;
+    unknown = call->unsure;
 
     for ( ;; ) {
         ngx_iv_mongo_ready_once(ctx);

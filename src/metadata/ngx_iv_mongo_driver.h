@@ -2,7 +2,8 @@
  * What the files that call the driver share; only they include this.
  *
  * ngx_iv_mongo.c         connection, options, what an error means
- * ngx_iv_mongo_calls.c   the calls, one function for each kind
+ * ngx_iv_mongo_calls.c   the calls, one function for each kind; _many.c:
+ *                        several as one command
  * ngx_iv_quota.c         … on user documents; _quota_pending.c: the sweep's;
  *                        _quota_intent.c: what deletes note there
  * ngx_iv_delete.c        deletes and expiries
@@ -57,6 +58,12 @@ typedef struct {
 mongoc_uri_t *ngx_iv_mongo_borrow(ngx_iv_mongo_t *mongo, ngx_msec_t await,
     const char **database, uint64_t *of);
 void ngx_iv_mongo_give_back(ngx_iv_mongo_t *mongo);
+
+/* a client for a call, which has no outcome yet.  NGX_OK: to be ended;
+ * NGX_ERROR: the call has failed */
+ngx_int_t ngx_iv_mongo_begin(ngx_iv_mongo_ctx_t *ctx,
+    ngx_iv_mongo_call_t *call);
+void ngx_iv_mongo_end(ngx_iv_mongo_ctx_t *ctx);
 
 /* each of them says in the call what went wrong; reply: may be NULL */
 void ngx_iv_mongo_failed(ngx_iv_mongo_ctx_t *ctx, const bson_error_t *error,
