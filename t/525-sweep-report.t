@@ -130,6 +130,18 @@ subtest 'objects without documents' => sub {
         @{ ask('command', db => $db, command => { listIndexes => 'images' })
            ->{cursor}{firstBatch} };
     ok((grep { $_ eq 'r2Key_1' } @index), 'it has made its index');
+
+    # an application's own indexes are as good, whatever their names are
+    for (['r2Key_1', 'r2Key'], ['direct.deadline_1', 'direct.deadline']) {
+        my ($name, $key) = @$_;
+        ask('command', db => $db, command => {
+            dropIndexes => 'images', index => $name });
+        ask('command', db => $db, command => {
+            createIndexes => 'images',
+            indexes => [{ key => { $key => 1 }, name => "my $key" }] });
+    }
+    is_deeply(keys_of(@{ ok_report('objects&prefix=r/')->{objects} }), \@stray,
+              'the same by indexes of other names');
     ok(object('r/a') && object('other/x'), 'nothing was deleted');
 };
 

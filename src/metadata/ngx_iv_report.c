@@ -14,6 +14,8 @@
 
 static void ngx_iv_report_keys(ngx_iv_mongo_ctx_t *ctx, const char *by,
     const char *hint);
+static void ngx_iv_report_ask(ngx_iv_mongo_ctx_t *ctx, const char *by,
+    const char *hint);
 static bson_t *ngx_iv_report_filter(const ngx_iv_mongo_call_t *call,
     const char *by);
 static void ngx_iv_report_read(ngx_iv_mongo_ctx_t *ctx, const bson_t *filter,
@@ -82,8 +84,32 @@ ngx_iv_report_index(ngx_iv_mongo_ctx_t *ctx)
 }
 
 
+/* the application's own index may have another name: the server finds it */
+
 static void
 ngx_iv_report_keys(ngx_iv_mongo_ctx_t *ctx, const char *by, const char *hint)
+{
+    ngx_uint_t            nrefs;
+    ngx_iv_mongo_call_t  *call;
+
+    call = ctx->call;
+    nrefs = call->nrefs;
+
+    ngx_iv_report_ask(ctx, by, hint);
+
+    if (call->code == NGX_IV_INTERNAL && call->nrefs == nrefs) {
+        call->code = NGX_OK;
+        call->message[0] = '\0';
+
+        ngx_iv_report_ask(ctx, by, NULL);
+    }
+}
+
+
+/* hint: NULL: none */
+
+static void
+ngx_iv_report_ask(ngx_iv_mongo_ctx_t *ctx, const char *by, const char *hint)
 {
     bson_t      *filter, *opts;
     ngx_uint_t   max;
@@ -92,7 +118,6 @@ ngx_iv_report_keys(ngx_iv_mongo_ctx_t *ctx, const char *by, const char *hint)
 
     filter = ngx_iv_report_filter(ctx->call, by);
     opts = BCON_NEW("limit", BCON_INT64((int64_t) max),
-                    "hint", BCON_UTF8(hint),
                     "maxTimeMS",
                     BCON_INT64((int64_t) ngx_iv_mongo_max(ctx)),
                     "projection", "{",
@@ -102,6 +127,10 @@ ngx_iv_report_keys(ngx_iv_mongo_ctx_t *ctx, const char *by, const char *hint)
                         "s3UploadId", BCON_INT32(1),
                         "direct", BCON_INT32(1),
                     "}");
+
+    if (hint) {
+        BCON_APPEND(opts, "hint", BCON_UTF8(hint));
+    }
 
     ngx_iv_report_read(ctx, filter, opts, max);
 
