@@ -7,6 +7,7 @@ use warnings;
 
 use lib 't/lib';
 use IO::Socket::INET;
+use JSON::PP ();
 use Test::More;
 use Time::HiRes ();
 use ImageVault::Peers;
@@ -17,7 +18,7 @@ my $dir = "/tmp/iv-test-mongod-$$";
 
 # starts it, on the same port and data each time; its URI
 sub start_mongod {
-    chomp(my $uri = `util/mongod start $dir`);
+    chomp(my $uri = `MONGOD_TEST_COMMANDS=1 util/mongod start $dir`);
     die "util/mongod start: $?\n" if $?;
     return $uri;
 }
@@ -48,6 +49,30 @@ my $r = upload();
 is($r->{status}, 201, 'all is well');
 my $id = $r->{json}{images}[0]{id};
 is(curl($n->url("/api/$id"))->{status}, 200, 'and read');
+
+# what a server says that has too much to do: once more would be too much
+subtest 'too busy' => sub {
+    my $fail = sub {
+        my ($mode, @data) = @_;
+        my $py = 'import json, pymongo, sys; '
+               . 'pymongo.MongoClient(sys.argv[1]).admin.command('
+               . '"configureFailPoint", "failCommand", '
+               . 'mode=json.loads(sys.argv[2]), data=json.loads(sys.argv[3]))';
+        my $json = JSON::PP->new->allow_nonref;
+        system($ENV{TEST_PYTHON} // 'python3', '-c', $py, $uri,
+               $json->encode($mode), $json->encode({ @data })) == 0
+            or die "no fail point\n";
+    };
+    for my $code (112, 365, 462) {
+        $fail->('alwaysOn', errorCode => $code,
+                failCommands => ['find', 'update', 'findAndModify']);
+        my @r = (curl($n->url("/api/$id")), upload(),
+                 curl('-X', 'PATCH', '-H', 'Content-Type: application/json',
+                      '-d', '{"tags":["x"]}', $n->url("/api/$id")));
+        $fail->('off');
+        is_deeply([map { $_->{status} } @r], [(503) x 3], "$code");
+    }
+};
 
 subtest 'killed' => sub {
     kill 'KILL', pid();

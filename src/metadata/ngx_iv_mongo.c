@@ -719,6 +719,9 @@ ngx_iv_mongo_failed_server(ngx_iv_mongo_call_t *call, const bson_error_t *error)
     case 133:       /* FailedToSatisfyReadPreference */
     case 134:       /* ReadConcernMajorityNotAvailableYet */
     case 94:        /* NotYetInitialized */
+    case 112:       /* WriteConflict */
+    case 365:       /* TemporarilyUnavailable: its cache is full */
+    case 462:       /* IngressRequestRateLimitExceeded */
         call->code = NGX_IV_METADATA_UNAVAILABLE;
         break;
 
