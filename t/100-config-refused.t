@@ -1010,3 +1010,16 @@ location /a { image_vault_access; proxy_pass http://127.0.0.1:1; }
 --- error_log
 [emerg]
 no "image_vault_zone" in the http block, "image_vault_access"
+
+
+=== TEST 92: a timeout of MongoDB that the driver can't count
+--- bare
+--- http_config
+image_vault_zone v:1m;
+image_vault_mongodb mongodb://127.0.0.1/x timeout=30d;
+--- config
+
+--- must_die
+--- error_log
+[emerg]
+invalid value "30d" in "image_vault_mongodb", a time of at most 1d

@@ -116,6 +116,14 @@ ngx_http_image_vault_mongodb(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                 return NGX_CONF_ERROR;
             }
 
+            /* the driver counts milliseconds in 32 bits */
+
+            if (mcf->metadata.timeout > NGX_HTTP_IMAGE_VAULT_DAY) {
+                return ngx_http_image_vault_invalid(cf, &text,
+                                                    "a time of at most 1d is "
+                                                    "expected");
+            }
+
             continue;
         }
 
