@@ -69,7 +69,6 @@ is(curl($n->url("/api/$id?as=mallory"))->{status}, 404, 'by a stranger');
 is(curl($n->url("/api/$id/view?as=mallory"))->{status}, 404, 'twice');
 is(curl($n->url('/api/' . 'a' x 24 . '?as=alice'))->{status}, 404, 'none');
 
-$r = scrape();
 my %want = (
     'uploads_total{result="created"}'      => 1,
     'uploads_total{result="refused"}'      => 2,
@@ -94,6 +93,9 @@ my %want = (
     'zone_size_bytes'                      => 1 << 20,
     'storage_request_duration_seconds_count{operation="put"}' => 1,
 );
+# a worker counts behind the answer, which is read meanwhile
+wait_for { scrape();
+           !grep { $m{"image_vault_$_"} ne $want{$_} } keys %want } 10;
 is($m{"image_vault_$_"}, $want{$_}, $_) for sort keys %want;
 cmp_ok($m{'image_vault_database_request_duration_seconds_count'
           . '{operation="read"}'}, '>=', 4, 'reads were timed');
