@@ -132,12 +132,19 @@ iv_pid() {
 }
 
 
+# does process $1 run?  One that nobody has waited for does not
+iv_running() {
+    kill -0 "$1" 2>/dev/null \
+        && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
+}
+
+
 # ends process $1: TERM, and KILL after $2 seconds
 iv_end() {
     local left=$((${2:-10} * 10))
 
     kill -TERM "$1" 2>/dev/null || return 0
-    while kill -0 "$1" 2>/dev/null; do
+    while iv_running "$1"; do
         left=$((left - 1))
         if [ "$left" -eq 0 ]; then
             kill -KILL "$1" 2>/dev/null || true
