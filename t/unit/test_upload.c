@@ -1808,6 +1808,35 @@ test_quota(void)
     EQ_INT(code, NGX_IV_TIMEOUT);
     finish();
     thread();
+
+    /* sent again under another key: what the first one held goes first */
+
+    png(100000);
+    begin(100000);
+    limit = 150000;
+    feed(100000);
+    written(INSERT, NGX_OK, 0);
+    thread();
+    OK(written(RESERVE, NGX_OK, 0));
+    EQ_INT(pump(), NGX_DONE);
+    put->again = 1;
+    put_ends(NGX_IV_STORAGE_UNAVAILABLE, "");
+    OK(written(INSERT, NGX_OK, 0));
+    OK(put == NULL);
+    EQ_INT(released, 0);
+    OK(written(FAIL, NGX_OK, 0));
+    OK(put == NULL);
+    OK(written(RELEASE, NGX_OK, 0));
+    OK(written(RESERVE, NGX_OK, 0));
+    EQ_INT(used, 100000);
+    EQ_INT(pump(), NGX_DONE);
+    put_ends(NGX_OK, md5(100000));
+    OK(written(READY, NGX_OK, 0));
+    EQ_INT(code, NGX_OK);
+    OK(written(SETTLE, NGX_OK, 0));
+    EQ_INT(used, 100000);
+    finish();
+    EQ_INT(gone, 1);
     ngx_memzero(&extra, sizeof(extra));
 }
 
