@@ -61,7 +61,7 @@ sub http_defaults {
     $sweep //= 'off';
     return <<"EOF_HTTP";
     image_vault_zone vault:1m;
-    image_vault_mongodb $ENV{TEST_NGINX_MONGODB} database=$ENV{TEST_NGINX_DATABASE};
+    image_vault_mongodb $ENV{TEST_NGINX_MONGODB} database=$ENV{TEST_NGINX_DATABASE} timeout=20s;
     image_vault_thread_pools read=iv_read write=iv_write hash=iv_hash;
     image_vault_sweep $sweep;
     image_vault_storage s3 {

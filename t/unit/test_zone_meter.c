@@ -10,34 +10,17 @@
 #include "shm/ngx_iv_zone_meter.h"
 
 #include <pthread.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 
 #define THREADS  8
 #define TURNS    20000
 
+/* a number that no process has: they end at 2^22 */
+#define DEAD     ((1 << 22) + 1)
+
 
 static ngx_iv_zone_meter_t  meter;
-
-
-/* a number that no process has */
-
-static ngx_pid_t
-dead(void)
-{
-    pid_t  pid;
-
-    pid = fork();
-
-    if (pid == 0) {
-        _exit(0);
-    }
-
-    (void) waitpid(pid, NULL, 0);
-
-    return pid;
-}
 
 
 static void *
@@ -101,7 +84,7 @@ test_slots(void)
     ngx_memzero(&meter, sizeof(meter));
     pid = ngx_pid;
 
-    ngx_pid = dead();
+    ngx_pid = DEAD;
     one = ngx_iv_zone_meter_join(&meter);
     OK(one == &meter.slots[0]);
 

@@ -75,11 +75,13 @@ sub storage_s3 {
 sub http_base {
     my (%a) = @_;
 
+    # the server that all share is there: a late answer of it is no fault
+    my $timeout = $a{timeout} // ($a{mongodb} ? '' : '20s');
     my $uri = $a{mongodb} // $ENV{TEST_MONGODB_URI};
     my $sweep = $a{sweep} // 'off';
     return "image_vault_zone vault:1m;\n"
          . "image_vault_mongodb $uri database=$ImageVault::Peers::Database"
-         . ($a{timeout} ? " timeout=$a{timeout}" : '') . ";\n"
+         . ($timeout ? " timeout=$timeout" : '') . ";\n"
          . "image_vault_thread_pools read=iv_read write=iv_write "
          . "hash=iv_hash;\n"
          . "image_vault_sweep $sweep;\n";
