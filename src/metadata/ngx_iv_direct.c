@@ -8,6 +8,7 @@
  * first one has checked, as the staged object may have been replaced meanwhile.
  * A claim whose heartbeats end is the end of the ticket, too (the sweep's);
  * nothing but a failure that has not touched the image's own key gives it back.
+ * One that may have been made, but was not acknowledged, is known by its name.
  */
 
 #include "metadata/ngx_iv_mongo_driver.h"
@@ -23,6 +24,8 @@ static void ngx_iv_direct_back_out(ngx_iv_mongo_ctx_t *ctx);
 static bson_t *ngx_iv_direct_filter(const ngx_iv_mongo_call_t *call,
     ngx_uint_t claim);
 static void ngx_iv_direct_unclaimed(ngx_iv_mongo_ctx_t *ctx);
+static void ngx_iv_direct_take_back(ngx_iv_mongo_ctx_t *ctx,
+    const bson_oid_t *claim);
 static void ngx_iv_direct_parse(ngx_iv_mongo_ctx_t *ctx, const bson_t *doc);
 
 
@@ -275,10 +278,13 @@ ngx_iv_mongo_direct_claim(ngx_iv_mongo_ctx_t *ctx)
     bson_t                         *filter, *update, reply, doc;
     uint32_t                        len;
     ngx_int_t                       rc;
+    bson_oid_t                      claim;
     bson_iter_t                     it;
     bson_error_t                    error;
     const uint8_t                  *data;
     mongoc_find_and_modify_opts_t  *opts;
+
+    bson_oid_init(&claim, NULL);
 
     filter = ngx_iv_direct_filter(ctx->call, 1);
 
@@ -290,7 +296,8 @@ ngx_iv_mongo_direct_claim(ngx_iv_mongo_ctx_t *ctx)
     update = BCON_NEW("$currentDate", "{",
                           "direct.claimed", BCON_BOOL(true),
                           "updatedAt", BCON_BOOL(true),
-                      "}");
+                      "}",
+                      "$set", "{", "direct.claim", BCON_OID(&claim), "}");
     opts = mongoc_find_and_modify_opts_new();
 
     (void) mongoc_find_and_modify_opts_set_update(opts, update);
@@ -315,6 +322,9 @@ ngx_iv_mongo_direct_claim(ngx_iv_mongo_ctx_t *ctx)
         } else {
             ngx_iv_direct_unclaimed(ctx);
         }
+
+    } else if (ctx->call->unknown && !ctx->call->down) {
+        ngx_iv_direct_take_back(ctx, &claim);
     }
 
     mongoc_find_and_modify_opts_destroy(opts);
@@ -355,6 +365,34 @@ ngx_iv_direct_filter(const ngx_iv_mongo_call_t *call, ngx_uint_t claim)
     }
 
     return filter;
+}
+
+
+/* the call has failed, and nobody works by this claim: whoever comes again
+ * should not be refused by it.  What this says does not matter */
+
+static void
+ngx_iv_direct_take_back(ngx_iv_mongo_ctx_t *ctx, const bson_oid_t *claim)
+{
+    bson_t       *filter, *update;
+    bson_oid_t    oid;
+
+    bson_oid_init_from_data(&oid, ctx->call->id);
+
+    filter = BCON_NEW("_id", BCON_OID(&oid),
+                      "status", BCON_UTF8("uploading"),
+                      "direct.claim", BCON_OID(claim));
+
+    update = BCON_NEW("$unset", "{",
+                          "direct.claimed", BCON_UTF8(""),
+                          "direct.claim", BCON_UTF8(""),
+                      "}");
+
+    (void) mongoc_collection_update_one(ctx->collection, filter, update, NULL,
+                                        NULL, NULL);
+
+    bson_destroy(update);
+    bson_destroy(filter);
 }
 
 

@@ -423,7 +423,10 @@ ngx_iv_query_update(const ngx_iv_mongo_call_t *call)
         return BCON_NEW("$unset", "{", "s3UploadsAt", BCON_UTF8(""), "}");
 
     case NGX_IV_MONGO_DIRECT_UNCLAIM:
-        return BCON_NEW("$unset", "{", "direct.claimed", BCON_UTF8(""), "}");
+        return BCON_NEW("$unset", "{",
+                            "direct.claimed", BCON_UTF8(""),
+                            "direct.claim", BCON_UTF8(""),
+                        "}");
 
     case NGX_IV_MONGO_LEASE_RELEASE:
         return BCON_NEW("$unset", "{",
