@@ -20,7 +20,7 @@ END { my $s = $?; system("util/mongod stop $dir >/dev/null 2>&1; rm -rf $dir"); 
 
 my %conf = (
     http   => ImageVault::Nginx::http_base(
-                  mongodb => $uri, sweep => 'interval=300ms stale=10s')
+                  mongodb => $uri, sweep => 'interval=300ms stale=100s')
               . ImageVault::Nginx::storage_s3(),
     server => 'image_vault_owner alice; location /api { image_vault_api s3; }',
 );
@@ -78,7 +78,7 @@ ok(failing({ times => 1 }, failCommands => ['findAndModify'],
            namespace => "$ImageVault::Peers::Database.image_vault_requests"),
    'a claim is not sure');
 is(put($n, 'unsure')->{status}, 503, 'refused');
-ok((wait_for { $r = put($m, 'unsure'); $r->{status} == 201 } 4),
+ok((wait_for { $r = put($m, 'unsure'); $r->{status} == 201 } 40),
    'and the key is free soon') or diag $r->{body};
 
 # no write at all goes through, the free of the key neither
@@ -87,18 +87,18 @@ ok(failing('alwaysOn', failCommands => ['update', 'delete'],
 is(put($n, 'failed')->{status}, 503, 'refused');
 is(put($m, 'failed')->{status}, 409, 'the key is still taken');
 ok(failing('off'), 'writes work');
-ok((wait_for { $r = put($m, 'failed'); $r->{status} == 201 } 4),
+ok((wait_for { $r = put($m, 'failed'); $r->{status} == 201 } 40),
    'and the key is free soon') or diag $r->{body};
 
 # the client vanishes, and nothing can be given back just then
 ok(failing('alwaysOn', failCommands => ['delete'], errorCode => 11602),
    'deletes fail');
 curl('-T', temp_file(png(500_000)), '-H', 'Content-Type: image/png',
-     '--limit-rate', '50k', '--max-time', '1', '-H', 'Idempotency-Key: gone',
+     '--limit-rate', '50k', '--max-time', '4', '-H', 'Idempotency-Key: gone',
      $n->url('/api/upload'));
 is(put($m, 'gone')->{status}, 409, 'the key is still taken');
 ok(failing('off'), 'deletes work');
-ok((wait_for { $r = put($m, 'gone'); $r->{status} == 201 } 4),
+ok((wait_for { $r = put($m, 'gone'); $r->{status} == 201 } 40),
    'and the key is free soon') or diag $r->{body};
 
 $_->done for $n, $m;

@@ -19,7 +19,7 @@ my $h2 = free_port();
 my $http = ImageVault::Nginx::http_base();
 my $server = "listen 127.0.0.1:$h2 http2;\nimage_vault_owner alice;\n"
            . "location = /metrics { image_vault_metrics; }\n";
-for my $b (qw(slow-9000 stall-100000 good)) {
+for my $b (qw(slow-60000 stall-100000 good)) {
     $http .= ImageVault::Nginx::storage_s3(
         name => $b, endpoint => $s3, bucket => $b, retries => 2,
         region => 'auto', backoff => '1ms 2ms');
@@ -57,23 +57,23 @@ sub begin {
 sub reload {
     my ($bucket, $count) = @_;
 
-    is(wait_images({ storage => $bucket, status => 'uploading' }, $count, 10),
+    is(wait_images({ storage => $bucket, status => 'uploading' }, $count, 60),
        $count, 'in flight');
     my @old = $n->workers;
     $n->reload;
     ok((wait_for {
             my %now = map { $_ => 1 } $n->workers;
             !grep { $now{$_} } @old;
-        } 10), 'the old worker is gone');
+        } 60), 'the old worker is gone');
     like(curl($n->url('/metrics'))->{body},
          qr/^image_vault_storage_breaker_open\{storage="$bucket"\} 0$/m,
          'the breaker is closed');
-    is(wait_images({ storage => $bucket, status => 'uploading' }, 0, 10), 0,
+    is(wait_images({ storage => $bucket, status => 'uploading' }, 0, 60), 0,
        'undone');
 }
 
 
-for my $case (['slow-9000', 20_000, 20_000, 'the answer is waited for'],
+for my $case (['slow-60000', 20_000, 20_000, 'the answer is waited for'],
               ['stall-100000', 8_000_000, 8_000_000, 'the storage stalls'],
               ['good', 5_000_000, 1_000_000, 'the client is slow'])
 {
@@ -100,7 +100,7 @@ subtest 'HTTP/2, forms, keys, JSON' => sub {
         my $pid = fork // die "fork: $!";
         if ($pid == 0) {
             exec 'curl', '-s', '--http2-prior-knowledge', '-o', '/dev/null',
-                 '--limit-rate', '200k', '-H', 'Content-Type: image/png',
+                 '--limit-rate', '100k', '-H', 'Content-Type: image/png',
                  '-T', $file, "http://127.0.0.1:$h2/good/upload"
                 or die "exec: $!";
         }

@@ -385,7 +385,7 @@ subtest 'a local file of unknown length that is too large' => sub {
                  ['-F', "f=\@$large;type=image/png",
                   '-H', 'Transfer-Encoding: chunked'])
     {
-        my $r = curl('--max-time', 30, @$how, $n->url('/tight/upload'));
+        my $r = curl(@$how, $n->url('/tight/upload'));
         is($r->{status}, 413, "refused: $how->[0] $how->[-1]");
         is($r->{json}{error}{code}, 'too_large', 'code');
     }

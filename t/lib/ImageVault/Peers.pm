@@ -257,7 +257,7 @@ sub curl {
     my (@args) = @_;
 
     my $stem = "/tmp/iv-curl-$$-" . ++$Serial;
-    my $rc = system('curl', '-sS', '--max-time', '60', '-D', "$stem.head",
+    my $rc = system('curl', '-sS', '--max-time', '240', '-D', "$stem.head",
                     '-o', "$stem.body", '--stderr',
                     "$stem.err", @args);
 
