@@ -7,9 +7,9 @@ read from /proc, until it is idle again, and the bytes it took from its access
 log, so that uploads which the load generator breaks off at its end count as
 far as they went.  MD5 and SHA-256 are timed by `openssl speed` in every round.
 Files in forms are compared with the same files as bodies of their own
-(forms.py), redirects with `return 302` (redirects.py), parsers measured alone
-(parsers.py), lists beside a Node service (lists.py), uploads and redirects
-beside services in Go and Node (peers.py).
+(forms.py), redirects with `return 302` (redirects.py; paced.py at a fixed
+rate), parsers measured alone (parsers.py), lists beside a Node service
+(lists.py), uploads and redirects beside services in Go and Node (peers.py).
 
 Needs what `util/setup-test` sets up; `util/bench` starts the servers and sets
 TEST_MONGODB_URI, TEST_S3_* as for the tests.  TEST_MODULE names another build
@@ -160,6 +160,9 @@ def main():
     p.add_argument("--documents", type=int, default=1_000_000,
                    help="of the lists")
     p.add_argument("--owners", type=int, default=10_000)
+    p.add_argument("--realtime", action="store_true",
+                   help="latencies at a fixed rate with real-time priority, on "
+                   "a machine that does other work (root)")
     a = p.parse_args()
 
     storage = Storage()
@@ -190,7 +193,7 @@ def main():
             for part in runs:
                 alone(part)
     if a.only in (None, "redirects"):
-        redirects.run(alone, a.rounds, a.seconds)
+        redirects.run(alone, a.rounds, a.seconds, a.realtime)
     if a.only in (None, "parsers"):
         parsers.run(a.rounds)
     if a.only in (None, "lists"):

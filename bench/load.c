@@ -8,21 +8,15 @@
  * A target is a path that is asked for with PUT; several take turns.
  */
 
+#include "client.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 #include <sys/sendfile.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 
@@ -39,35 +33,6 @@ static char               **targets;
 static int                  ntargets;
 static double               times[MANY];
 static atomic_uint          turn, done, failed;
-
-
-static double
-now(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
-
-static int
-dial(void)
-{
-    int  s, on = 1;
-
-    s = socket(AF_INET, SOCK_STREAM, 0);
-
-    if (s == -1 || connect(s, (struct sockaddr *) &address, sizeof(address))) {
-        perror("connect");
-        exit(1);
-    }
-
-    setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-
-    return s;
-}
 
 
 static int
@@ -104,9 +69,10 @@ put(int s)
 static int
 answer(int s)
 {
-    int      n, status, left;
-    char     buf[HEAD_SIZE], *body, *length, *last;
-    ssize_t  got;
+    int       n, left;
+    char      buf[HEAD_SIZE];
+    ssize_t   got;
+    answer_t  a;
 
     n = 0;
 
@@ -119,39 +85,23 @@ answer(int s)
 
         n += got;
         buf[n] = '\0';
-        body = strstr(buf, "\r\n\r\n");
+        a = parse(buf);
 
-    } while (body == NULL && n < (int) sizeof(buf) - 1);
+    } while (a.status == 0 && n < (int) sizeof(buf) - 1);
 
-    if (body == NULL || sscanf(buf, "HTTP/1.1 %d", &status) != 1) {
+    if (a.status == 0) {
         return -1;
     }
 
-    length = strcasestr(buf, "\r\ncontent-length:");
-
-    if (length == NULL || length > body) {
-        return -status;
-    }
-
-    left = atoi(length + 17) - (n - (int) (body + 4 - buf));
-
-    last = strcasestr(buf, "\r\nconnection: close");
-
-    if (last && last < body) {
-        status = -status;
-    }
-
-    while (left > 0) {
+    for (left = a.length - n; left > 0; left -= got) {
         got = recv(s, buf, sizeof(buf), 0);
 
         if (got <= 0) {
             return -1;
         }
-
-        left -= got;
     }
 
-    return status;
+    return a.close || a.length == 0 ? -a.status : a.status;
 }
 
 
@@ -164,7 +114,7 @@ run(void *arg)
 
     (void) arg;
 
-    s = dial();
+    s = dial(&address);
 
     while ((began = now()) < end) {
         status = put(s) == 0 ? answer(s) : -1;
@@ -180,22 +130,13 @@ run(void *arg)
 
         if (status < 0) {
             close(s);
-            s = dial();
+            s = dial(&address);
         }
     }
 
     close(s);
 
     return NULL;
-}
-
-
-static int
-compare(const void *one, const void *two)
-{
-    double  a = *(const double *) one, b = *(const double *) two;
-
-    return (a > b) - (a < b);
 }
 
 
@@ -258,8 +199,8 @@ main(int argc, char **argv)
     qsort(times, count, sizeof(double), compare);
 
     printf("RESULT requests=%u failed=%u seconds=%.3f p50=%.3f p99=%.3f\n",
-           done, failed, lasted, count ? 1e3 * times[count / 2] : 0,
-           count ? 1e3 * times[(size_t) count * 99 / 100] : 0);
+           done, failed, lasted, percentile(times, count, 50),
+           percentile(times, count, 99));
 
     return 0;
 }

@@ -166,15 +166,6 @@ def same(services, storage):
           f"{', '.join(found)}", flush=True)
 
 
-def load_tool():
-    out = os.path.join(rig.ROOT, "build/bench/load")
-    os.makedirs(os.path.dirname(out), exist_ok=True)
-    subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-O2",
-                    "-pthread", "-o", out, os.path.join(rig.HERE, "load.c")],
-                   check=True)
-    return out
-
-
 def put(tool, service, targets, name, seconds):
     """One run of uploads: MB and CPU seconds a GB, median ms."""
     service.settle()
@@ -185,7 +176,7 @@ def put(tool, service, targets, name, seconds):
          *targets], capture_output=True, text=True, check=True).stdout
     service.settle()
     spent = service.cpu() - before
-    r = {k: float(v) for k, v in (p.split("=") for p in out.split()[1:])}
+    r = rig.results(out)[0]
     if r["failed"] or not r["requests"]:
         print(f"  ! {r['failed']:g} uploads failed")
     total = r["requests"] * os.path.getsize(name)
@@ -360,7 +351,7 @@ def measure(alone, storage, folder, rounds, seconds):
         nginx.start()
         return nginx
 
-    tool = load_tool()
+    tool = rig.tool("load")
     starts = {"module": module, "go": go, "node": lambda: node(folder)}
     services = {}
     try:

@@ -175,26 +175,56 @@ def node(folder, program, processes, database):
                          "{port}", str(processes), database], processes)
 
 
+def vault(read, write, owner, zone):
+    """What nginx.conf has of the module: at the top, for all servers, and in
+    one of them."""
+    e = os.environ
+    module = e.get("TEST_MODULE",
+                   f"{ROOT}/build/ngx_http_image_vault_module.so")
+    return f"""
+load_module {module};
+thread_pool iv_read threads={read};
+thread_pool iv_write threads={write};
+thread_pool iv_hash threads=2;
+""", f"""
+    image_vault_zone vault:{zone};
+    image_vault_mongodb {e["TEST_MONGODB_URI"]} database=iv_bench;
+    image_vault_thread_pools read=iv_read write=iv_write hash=iv_hash;
+    image_vault_owner {owner};
+    image_vault_max_size 300m;
+    image_vault_buffers {BUFFERS}m;
+    image_vault_storage s3 {{
+        endpoint {e["TEST_S3_ENDPOINT"]};
+        region {e["TEST_S3_REGION"]};
+        bucket {e["TEST_S3_BUCKET"]};
+        credentials static {e["TEST_S3_ACCESS"]} {e["TEST_S3_SECRET"]};
+    }}
+""", """
+        location /api { image_vault_api s3; }
+        location /uncached {
+            image_vault_cache_valid 0;
+            image_vault_api s3;
+        }
+"""
+
+
 class Nginx(Service):
-    """One nginx: the module's locations and the plain proxy."""
+    """One nginx: the module's locations, if it has them, and plain ones."""
 
     def __init__(self, folder, workers=1, read=2, write=2, owner="alice",
-                 zone="1m", server="", like=None):
+                 zone="1m", server="", like=None, module=True):
         super().__init__()
         self.folder = folder
         for d in ("logs", "tmp"):
             os.makedirs(os.path.join(folder, d), exist_ok=True)
         e = os.environ
-        module = e.get("TEST_MODULE",
-                       f"{ROOT}/build/ngx_http_image_vault_module.so")
         host = e["TEST_S3_ENDPOINT"].split("//")[1]
+        load, main, locations = vault(read, write, owner, zone) if module \
+            else ("", "", "")
         user = "user root;" if os.geteuid() == 0 else ""
         conf = f"""
 {user}
-load_module {module};
-thread_pool iv_read threads={read};
-thread_pool iv_write threads={write};
-thread_pool iv_hash threads=2;
+{load}
 worker_processes {workers};
 pid {folder}/logs/nginx.pid;
 error_log {folder}/logs/error.log warn;
@@ -208,27 +238,12 @@ http {{
     fastcgi_temp_path {folder}/tmp/fastcgi;
     scgi_temp_path {folder}/tmp/scgi;
     uwsgi_temp_path {folder}/tmp/uwsgi;
-    image_vault_zone vault:{zone};
-    image_vault_mongodb {e["TEST_MONGODB_URI"]} database=iv_bench;
-    image_vault_thread_pools read=iv_read write=iv_write hash=iv_hash;
-    image_vault_owner {owner};
-    image_vault_max_size 300m;
-    image_vault_buffers {BUFFERS}m;
-    image_vault_storage s3 {{
-        endpoint {e["TEST_S3_ENDPOINT"]};
-        region {e["TEST_S3_REGION"]};
-        bucket {e["TEST_S3_BUCKET"]};
-        credentials static {e["TEST_S3_ACCESS"]} {e["TEST_S3_SECRET"]};
-    }}
+    {main}
     upstream s3 {{ server {host}; keepalive 64; }}
     server {{
         listen 127.0.0.1:{self.port};
         {server}
-        location /api {{ image_vault_api s3; }}
-        location /uncached {{
-            image_vault_cache_valid 0;
-            image_vault_api s3;
-        }}
+        {locations}
         location /302 {{ {like or f'return 302 http://{host}/{"x" * 300};'} }}
         location / {{
             proxy_pass http://s3;
@@ -266,16 +281,32 @@ http {{
         return total
 
 
+def tool(name):
+    """A load generator of ours, built."""
+    out = os.path.join(ROOT, "build/bench", name)
+    os.makedirs(os.path.dirname(out), exist_ok=True)
+    subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-O2",
+                    "-pthread", "-o", out, os.path.join(HERE, f"{name}.c"),
+                    "-lm"], check=True)
+    return out
+
+
+def results(text):
+    """What such a program has printed."""
+    return [{k: float(v) for k, v in (p.split("=") for p in line.split()[1:])}
+            for line in text.splitlines() if line.startswith("RESULT ")]
+
+
 def wrk(url, script, *args, connections=16, seconds=8, threads=1, timeout=120):
     out = subprocess.run(
         ["wrk", "-t", str(threads), "-c", str(connections), "-d",
          f"{seconds}s", "--timeout", f"{timeout}s", "-s",
          os.path.join(HERE, script), url, "--", *args],
         capture_output=True, text=True)
-    m = re.search(r"RESULT (.*)", out.stdout)
-    if not m:
+    found = results(out.stdout)
+    if not found:
         sys.exit(f"wrk failed: {out.stdout}{out.stderr}")
-    r = {k: float(v) for k, v in (p.split("=") for p in m[1].split())}
+    r = found[0]
     if r["errors"] or r["status"]:
         print(f"  ! {int(r['errors'])} errors, {int(r['status'])} bad statuses")
     return r
