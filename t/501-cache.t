@@ -26,6 +26,7 @@ image_vault_cache_valid 0;
 location /api { image_vault_api s3; image_vault_cache_valid 60s negative=3s; }
 location /long { image_vault_api s3; image_vault_cache_valid 1h negative=1h; }
 location /short { image_vault_api s3; image_vault_cache_valid 1500ms; }
+location /eight { image_vault_api s3; image_vault_cache_valid 8s; }
 location /never { image_vault_api s3; image_vault_cache_valid 60s negative=0; }
 location /off { image_vault_api s3; }
 location = /metrics { image_vault_metrics; }
@@ -99,6 +100,23 @@ subtest 'miss, hit, expired' => sub {
               'an <img> is not');
     is(curl('-I', $n->url("/api/$id/view?as=alice"))->{headers}{'x-cache'},
        'HIT', 'HEAD');
+};
+
+subtest 'read anew before it is too old' => sub {
+    my $id = kept_image();
+    seen('first', [302, 'MISS'], $id, 'alice', '/eight');
+    my $fills = metric('cache_fills_total');
+    my %seen;
+    my $reads = sub {
+        my (undef, $cache) = view($id, 'alice', '/eight');
+        $seen{$cache}++;
+        sleep 0.05;
+        metric('cache_fills_total') > $fills;
+    };
+    ok((wait_for { $reads->() } 15), 'while it answers');
+    $fills = metric('cache_fills_total');
+    ok((wait_for { $reads->() } 15), 'and again');
+    is_deeply([keys %seen], ['HIT'], 'nobody waited for it');
 };
 
 subtest 'the same redirect from either' => sub {

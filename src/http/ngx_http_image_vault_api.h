@@ -81,6 +81,20 @@ void ngx_http_image_vault_document_entry(const ngx_iv_document_t *doc,
     ngx_iv_cache_entry_t *entry);
 
 
+/* find.c, refresh.c */
+
+/* ms: so long another worker's look-up is waited for */
+#define NGX_HTTP_IMAGE_VAULT_FIND_WAIT  1000
+
+/* what the store said of a look-up becomes an entry, if it may.  NGX_DECLINED:
+ * there was a change meanwhile, and the store is to be asked again; NGX_DONE:
+ * not kept */
+ngx_int_t ngx_http_image_vault_keep(ngx_iv_cache_t *cache,
+    const ngx_iv_cache_token_t *token, const ngx_iv_metadata_op_t *op);
+/* reads the entry of a hit anew, without anybody's waiting for it */
+void ngx_http_image_vault_refresh(const u_char id[NGX_IV_ID_LEN]);
+
+
 /* json_in.c */
 
 /*

@@ -91,6 +91,10 @@ ngx_http_image_vault_cached_entry(ngx_http_request_t *r,
     ctx->cache = NGX_HTTP_IMAGE_VAULT_CACHE_HIT;
     ctx->document = doc;
 
+    if (found->ages) {
+        ngx_http_image_vault_refresh(ctx->id);
+    }
+
     return code;
 }
 

@@ -10,8 +10,7 @@
 #include "http/ngx_http_image_vault_api.h"
 
 
-/* ms: another worker's look-up is waited for, and looked after so often */
-#define NGX_HTTP_IMAGE_VAULT_FIND_WAIT   1000
+/* ms: another worker's look-up is looked after so often */
 #define NGX_HTTP_IMAGE_VAULT_FIND_PAUSE  2
 /* look-ups during which the image was changed */
 #define NGX_HTTP_IMAGE_VAULT_FIND_TRIES  8
@@ -45,8 +44,6 @@ static void ngx_http_image_vault_find_gone(void *data);
 static void ngx_http_image_vault_find_ask(ngx_http_image_vault_find_t *find);
 static void ngx_http_image_vault_find_told(ngx_iv_metadata_op_t *op);
 static void ngx_http_image_vault_find_settle(
-    ngx_http_image_vault_find_t *find, ngx_iv_metadata_op_t *op);
-static ngx_int_t ngx_http_image_vault_find_keep(
     ngx_http_image_vault_find_t *find, ngx_iv_metadata_op_t *op);
 static void ngx_http_image_vault_find_heard(ngx_iv_ask_t *ask, ngx_int_t rc,
     const void *result);
@@ -220,8 +217,11 @@ ngx_http_image_vault_find_told(ngx_iv_metadata_op_t *op)
         ctx->metadata_time += op->time;
     }
 
+    find->asks = 0;
+
     if (find->cached
-        && ngx_http_image_vault_find_keep(find, op) == NGX_DECLINED)
+        && ngx_http_image_vault_keep(find->worker->cache, &find->token, op)
+           == NGX_DECLINED)
     {
         if (++find->tries < NGX_HTTP_IMAGE_VAULT_FIND_TRIES) {
             ngx_http_image_vault_find_ask(find);
@@ -266,45 +266,40 @@ ngx_http_image_vault_find_settle(ngx_http_image_vault_find_t *find,
 }
 
 
-/* NGX_DECLINED: there was a change meanwhile, and the store is to be asked
- * again; what is on its way changes soon and is not kept, nor is what has lost
- * its object: an entry knows of no mark */
+/* what is on its way changes soon and is not kept, nor is what has lost its
+ * object: an entry knows of no mark */
 
-static ngx_int_t
-ngx_http_image_vault_find_keep(ngx_http_image_vault_find_t *find,
-    ngx_iv_metadata_op_t *op)
+ngx_int_t
+ngx_http_image_vault_keep(ngx_iv_cache_t *cache,
+    const ngx_iv_cache_token_t *token, const ngx_iv_metadata_op_t *op)
 {
     ngx_int_t             rc;
-    ngx_iv_cache_t       *cache;
     ngx_iv_document_t    *doc;
     ngx_iv_cache_entry_t  entry;
 
-    cache = find->worker->cache;
     doc = op->document;
-
-    find->asks = 0;
 
     if (op->code == NGX_IV_NOT_FOUND
         || (op->code == NGX_OK
             && (doc->status == NGX_IV_STATUS_ERROR || doc->deleted_at)))
     {
-        return ngx_iv_cache_fill(cache, &find->token, NULL);
+        return ngx_iv_cache_fill(cache, token, NULL);
     }
 
     if (op->code == NGX_OK && doc->status == NGX_IV_STATUS_READY
         && !ngx_http_image_vault_is_missing(doc))
     {
         ngx_http_image_vault_document_entry(doc, &entry);
-        return ngx_iv_cache_fill(cache, &find->token, &entry);
+        return ngx_iv_cache_fill(cache, token, &entry);
     }
 
     rc = NGX_DONE;
 
-    if (op->code == NGX_OK && !ngx_iv_cache_current(cache, &find->token)) {
+    if (op->code == NGX_OK && !ngx_iv_cache_current(cache, token)) {
         rc = NGX_DECLINED;
     }
 
-    ngx_iv_cache_abandon(cache, &find->token);
+    ngx_iv_cache_abandon(cache, token);
 
     return rc;
 }

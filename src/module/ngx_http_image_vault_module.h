@@ -138,6 +138,8 @@ typedef struct {
     ngx_iv_cache_t         *cache;          /* the zone's */
     ngx_iv_cache_found_t   *found;          /* room for an entry of it */
     ngx_iv_flights_t        flights;        /* look-ups under way */
+    ngx_uint_t              refreshing;     /* … without a request */
+    time_t                  refresh_failed; /* when, last */
     ngx_iv_watch_t         *watch;
     ngx_iv_storage_t      **storages;       /* in the order of conf->storages */
     ngx_iv_storage_env_t    env;

@@ -365,6 +365,8 @@ ngx_iv_cache_judge(ngx_iv_cache_place_t *place, ngx_iv_cache_copy_t *copy,
         return NGX_IV_CACHE_MISS;
     }
 
+    found->ages = !ngx_iv_cache_young(place->hash, at, now, valid - valid / 8);
+
     return NGX_IV_CACHE_HIT;
 }
 

@@ -89,6 +89,8 @@ typedef struct {
     ngx_uint_t      may_refuse;     /* 1: young enough to turn somebody away
                                        by it; 0: whoever would be refused must
                                        be looked up in the store */
+    ngx_uint_t      ages;           /* HIT only.  1: in the last eighth of its
+                                       life */
     uint64_t        words[NGX_IV_CACHE_MAX / 8];
 } ngx_iv_cache_found_t;
 

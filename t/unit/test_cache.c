@@ -305,6 +305,22 @@ test_life(void)
 
     OK(early > 300 && early < 700);
 
+    /* who asks in the last eighth is told so */
+
+    for (n = 0, early = 0; n < 1000; n++) {
+        EQ_INT(get(n, NOW + VALID * 49 / 64 - 1), NGX_IV_CACHE_HIT);
+        EQ_INT(found.ages, 0);
+
+        EQ_INT(get(n, NOW + VALID * 7 / 8 - 1), NGX_IV_CACHE_HIT);
+        early += found.ages;
+
+        if (get(n, NOW + VALID * 15 / 16) == NGX_IV_CACHE_HIT) {
+            EQ_INT(found.ages, 1);
+        }
+    }
+
+    OK(early > 900);
+
     /* the asker's own limit, and a clock that steps back */
 
     EQ_INT(ngx_iv_cache_get(&cache, id_of(1), NOW + 6000, 5000, 100, &found),
