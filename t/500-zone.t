@@ -61,11 +61,25 @@ is(told(qr/zone "vault" begins anew: its size changed from 1048576 to 2097152/),
 fails('after a change of size') for 1 .. 4;
 is(told($open), 2, 'nothing is known of before');
 
+$n->{http} =~ s/ database=(\w+)/ database=$1_2/;
+reload();
+is(told(qr/zone "vault" begins anew: it is of another database/), 1,
+   'another database begins anew, and says so');
+fails('after a change of the database') for 1 .. 2;
+is(told($open), 3, 'nothing is known of before');
+
+$n->{http} =~ s{mongodb://}{mongodb://ann:secret\@};
+$n->{http} =~ s/TimeoutMS=300/TimeoutMS=301/;
+reload();
+is(told($anew), 2, 'who signs in there does not matter');
+fails('after a change of the name') for 1 .. 2;
+is(told($open), 3, 'and what is known stays');
+
 $n->{http} =~ s/vault:2m/other:2m/;
 reload();
 fails('by another name') for 1 .. 2;
-is(told($open), 3, 'another name is another zone');
-is(told($anew), 1, 'which is nothing to tell of');
+is(told($open), 4, 'another name is another zone');
+is(told($anew), 2, 'which is nothing to tell of');
 
 $n->{http} =~ s/other:2m/other:8k/;
 $n->write_conf;

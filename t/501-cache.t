@@ -274,7 +274,10 @@ subtest 'changes and redirects side by side' => sub {
             $s{ $k->ask('GET', "$at/view")->{status} }++;
         }
         require POSIX;
-        POSIX::_exit((grep { $_ !~ /\A(?:302|404)\z/ } keys %s) ? 1 : 0);
+        # 503: its look-ups met a change eight times in a row
+        my $busy = delete $s{503} // 0;
+        POSIX::_exit((grep { $_ !~ /\A(?:302|404)\z/ } keys %s) ? 1
+                     : $busy > ($s{302} // 0) ? 2 : 0);
     }
     my ($wrong, $rounds, $end) = (0, 0, time + 4);
     while (time < $end) {

@@ -65,6 +65,21 @@ ngx_iv_copy_strs(ngx_pool_t *pool, ngx_str_t **dst, const ngx_str_t *src,
 }
 
 
+uint64_t
+ngx_iv_fold(uint64_t h, const ngx_str_t *s)
+{
+    size_t  i;
+
+    for (i = 0; i < s->len; i++) {
+        h = (h ^ s->data[i]) * 0x100000001b3ull;
+    }
+
+    /* the end */
+
+    return (h ^ 0x100) * 0x100000001b3ull;
+}
+
+
 ngx_uint_t
 ngx_iv_equal_ct(const u_char *a, const u_char *b, size_t n)
 {

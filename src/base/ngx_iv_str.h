@@ -1,5 +1,5 @@
 /*
- * Small pure helpers: copies, hex, random bytes, constant time, ids.
+ * Small pure helpers: copies, hashes, hex, random bytes, constant time, ids.
  */
 
 #ifndef NGX_IV_STR_H
@@ -20,6 +20,11 @@ ngx_int_t ngx_iv_copy_str(ngx_pool_t *pool, ngx_str_t *dst,
 /* so for a list of n; of none it is NULL */
 ngx_int_t ngx_iv_copy_strs(ngx_pool_t *pool, ngx_str_t **dst,
     const ngx_str_t *src, ngx_uint_t n);
+
+/* FNV-1a of 64 bits, for names that nobody hostile chooses: of one string after
+ * another, beginning with NGX_IV_FOLD; where one ends counts as well */
+#define NGX_IV_FOLD  0xcbf29ce484222325ull
+uint64_t ngx_iv_fold(uint64_t h, const ngx_str_t *s);
 
 /* 1 if equal; the time depends on the lengths only */
 ngx_uint_t ngx_iv_equal_ct(const u_char *a, const u_char *b, size_t n);

@@ -89,6 +89,8 @@ typedef struct {
  * empty.  Calls mongoc_init() neither here nor in the master. */
 char *ngx_iv_metadata_check_conf(ngx_pool_t *pool,
     ngx_iv_metadata_conf_t *conf);
+/* a number for the hosts and the database, whoever signs in there and how */
+uint64_t ngx_iv_metadata_of(const ngx_iv_metadata_conf_t *conf);
 
 
 /* image_vault_quota, as a location has it */

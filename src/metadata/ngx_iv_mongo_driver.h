@@ -1,7 +1,8 @@
 /*
  * What the files that call the driver share; only they include this.
  *
- * ngx_iv_mongo.c         connection, options, what an error means
+ * ngx_iv_mongo.c         connection, what an error means
+ * ngx_iv_mongo_conf.c    the connection string and its options
  * ngx_iv_mongo_calls.c   the calls, one function for each kind; _many.c:
  *                        several as one command
  * ngx_iv_quota.c         … on user documents; _quota_pending.c: the sweep's;
@@ -64,6 +65,13 @@ void ngx_iv_mongo_give_back(ngx_iv_mongo_t *mongo);
 ngx_int_t ngx_iv_mongo_begin(ngx_iv_mongo_ctx_t *ctx,
     ngx_iv_mongo_call_t *call);
 void ngx_iv_mongo_end(ngx_iv_mongo_ctx_t *ctx);
+
+/* data: the log.  What the driver says; of a URI it says too much */
+void ngx_iv_mongo_log(mongoc_log_level_t level, const char *domain,
+    const char *message, void *data);
+/* what the promises rest on, and what the URI leaves open.  NGX_OK or
+ * NGX_ERROR */
+ngx_int_t ngx_iv_mongo_options(mongoc_uri_t *uri, ngx_msec_t timeout);
 
 /* each of them says in the call what went wrong; reply: may be NULL */
 void ngx_iv_mongo_failed(ngx_iv_mongo_ctx_t *ctx, const bson_error_t *error,

@@ -526,6 +526,8 @@ ngx_http_image_vault_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    ngx_iv_zone_set_source(cf, mcf->zone, ngx_iv_metadata_of(&mcf->metadata));
+
     if (ngx_http_image_vault_init_pools(cf, mcf) != NGX_OK) {
         return NGX_ERROR;
     }

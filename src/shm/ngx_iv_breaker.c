@@ -7,6 +7,7 @@
  */
 
 #include "shm/ngx_iv_breaker.h"
+#include "base/ngx_iv_str.h"
 
 
 #define NGX_IV_BREAKER_SPIN  512
@@ -15,7 +16,6 @@
 static ngx_uint_t ngx_iv_breaker_alive(uint32_t pid);
 static uint64_t ngx_iv_breaker_id(const ngx_str_t *name,
     const ngx_str_t *where);
-static uint64_t ngx_iv_breaker_fold(uint64_t h, const ngx_str_t *s);
 static ngx_int_t ngx_iv_breaker_lock(ngx_iv_breaker_t *b, uint32_t *lock);
 static void ngx_iv_breaker_unlock(uint32_t *lock);
 static ngx_uint_t ngx_iv_breaker_is_held(ngx_iv_breaker_t *b, int64_t now,
@@ -113,32 +113,17 @@ ngx_iv_breaker_join(ngx_iv_breaker_t *b, ngx_iv_breakers_t *all,
 }
 
 
-/* FNV-1a, never 0 */
+/* never 0 */
 
 static uint64_t
 ngx_iv_breaker_id(const ngx_str_t *name, const ngx_str_t *where)
 {
     uint64_t  h;
 
-    h = ngx_iv_breaker_fold(0xcbf29ce484222325ull, name);
-    h = ngx_iv_breaker_fold(h, where);
+    h = ngx_iv_fold(NGX_IV_FOLD, name);
+    h = ngx_iv_fold(h, where);
 
     return h ? h : 1;
-}
-
-
-static uint64_t
-ngx_iv_breaker_fold(uint64_t h, const ngx_str_t *s)
-{
-    size_t  i;
-
-    for (i = 0; i < s->len; i++) {
-        h = (h ^ s->data[i]) * 0x100000001b3ull;
-    }
-
-    /* the end counts as well */
-
-    return (h ^ 0x100) * 0x100000001b3ull;
 }
 
 

@@ -4,7 +4,7 @@
 
 
 #define NGX_IV_ZONE_MAGIC     0x6976617a
-#define NGX_IV_ZONE_LAYOUT    5
+#define NGX_IV_ZONE_LAYOUT    6
 #define NGX_IV_ZONE_PAGES     16
 #define NGX_IV_ZONE_SPARE     2
 #define NGX_IV_ZONE_SPARE_MAX 64
@@ -15,6 +15,7 @@ typedef struct {
     uint32_t          magic;
     uint32_t          layout;
     size_t            size;
+    uint64_t          source;       /* of what is in the cache */
     void             *cache;        /* what ngx_iv_cache_init() laid out */
     ngx_iv_breakers_t breakers;
     ngx_iv_zone_meter_t  meter;
@@ -25,6 +26,8 @@ typedef struct {
 struct ngx_iv_zone_s {
     ngx_iv_zone_shared_t  *shared;
     ngx_slab_pool_t       *slab;
+    ngx_shm_zone_t        *shm_zone;
+    uint64_t               source;
     ngx_iv_cache_t         cache;
     ngx_iv_zone_slot_t    *slot;    /* this worker's, or NULL */
     ngx_uint_t             stripe;  /* of the counters that it writes */
@@ -34,6 +37,7 @@ struct ngx_iv_zone_s {
 
 
 static void ngx_iv_zone_compare(ngx_conf_t *cf, ngx_shm_zone_t *shm_zone);
+static ngx_shm_zone_t *ngx_iv_zone_old(ngx_conf_t *cf, ngx_str_t *name);
 static ngx_uint_t ngx_iv_zone_fits(ngx_conf_t *cf, ngx_shm_zone_t *shm_zone,
     ngx_shm_zone_t *old);
 static ngx_int_t ngx_iv_zone_init(ngx_shm_zone_t *shm_zone, void *data);
@@ -81,6 +85,7 @@ ngx_iv_zone_create(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
 
     shm_zone->init = ngx_iv_zone_init;
     shm_zone->data = zone;
+    zone->shm_zone = shm_zone;
 
     ngx_iv_zone_compare(cf, shm_zone);
 
@@ -91,21 +96,39 @@ ngx_iv_zone_create(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
 /*
  * nginx itself gives fresh memory to a zone whose size or module changed: only
  * say so.  The same for another layout: old workers still use the old memory.
+ *
+ * `noreuse` is nginx's for zones that are never used again: of the new zone it
+ * asks for fresh memory, of the old one (set when that was new) it has the
+ * memory freed after the reload, whether or not the new zone has just taken it
+ * over.  So both are set here, each time.
  */
 
 static void
 ngx_iv_zone_compare(ngx_conf_t *cf, ngx_shm_zone_t *shm_zone)
 {
+    ngx_shm_zone_t  *old;
+
+    old = ngx_iv_zone_old(cf, &shm_zone->shm.name);
+
+    if (old) {
+        shm_zone->noreuse = !ngx_iv_zone_fits(cf, shm_zone, old);
+        old->noreuse = shm_zone->noreuse;
+    }
+}
+
+
+/* the one of this name that is in use now, or NULL */
+
+static ngx_shm_zone_t *
+ngx_iv_zone_old(ngx_conf_t *cf, ngx_str_t *name)
+{
     ngx_uint_t        i;
-    ngx_str_t        *name;
     ngx_shm_zone_t   *old;
     ngx_list_part_t  *part;
 
     if (cf->cycle->old_cycle == NULL) {
-        return;
+        return NULL;
     }
-
-    name = &shm_zone->shm.name;
 
     for (part = &cf->cycle->old_cycle->shared_memory.part;
          part;
@@ -119,14 +142,12 @@ ngx_iv_zone_compare(ngx_conf_t *cf, ngx_shm_zone_t *shm_zone)
                 && ngx_memcmp(old[i].shm.name.data, name->data, name->len)
                    == 0)
             {
-                if (!ngx_iv_zone_fits(cf, shm_zone, &old[i])) {
-                    shm_zone->noreuse = 1;
-                }
-
-                return;
+                return &old[i];
             }
         }
     }
+
+    return NULL;
 }
 
 
@@ -157,6 +178,38 @@ ngx_iv_zone_fits(ngx_conf_t *cf, ngx_shm_zone_t *shm_zone,
 }
 
 
+/* it was found to fit before */
+
+void
+ngx_iv_zone_set_source(ngx_conf_t *cf, ngx_iv_zone_t *zone, uint64_t source)
+{
+    ngx_slab_pool_t       *slab;
+    ngx_shm_zone_t        *shm_zone, *old;
+    ngx_iv_zone_shared_t  *shared;
+
+    zone->source = source;
+
+    shm_zone = zone->shm_zone;
+    old = ngx_iv_zone_old(cf, &shm_zone->shm.name);
+
+    if (old == NULL || shm_zone->noreuse) {
+        return;
+    }
+
+    slab = (ngx_slab_pool_t *) old->shm.addr;
+    shared = slab->data;
+
+    if (shared->source != source) {
+        ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                      "zone \"%V\" begins anew: it is of another database",
+                      &shm_zone->shm.name);
+
+        shm_zone->noreuse = 1;
+        old->noreuse = 1;
+    }
+}
+
+
 static ngx_int_t
 ngx_iv_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 {
@@ -166,6 +219,12 @@ ngx_iv_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     zone = shm_zone->data;
 
     zone->slab = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    /* nginx 1.28 tells of the old one even if its memory is not reused */
+
+    if (shm_zone->noreuse) {
+        return ngx_iv_zone_begin(shm_zone, zone);
+    }
 
     if (old) {
         zone->shared = old->shared;
@@ -224,6 +283,7 @@ ngx_iv_zone_begin(ngx_shm_zone_t *shm_zone, ngx_iv_zone_t *zone)
     shared->magic = NGX_IV_ZONE_MAGIC;
     shared->layout = NGX_IV_ZONE_LAYOUT;
     shared->size = shm_zone->shm.size;
+    shared->source = zone->source;
 
     zone->shared = shared;
     zone->slab->data = shared;

@@ -1,8 +1,9 @@
 /*
  * The shared memory zone of all workers: counters, the breakers, and
  * the ownership cache (ngx_iv_cache.h), which takes most of it.  It starts with
- * a layout version and its size; on a mismatch it begins anew, with a notice.
- * It survives a reload, but not a change of its size.
+ * a layout version, its size and the number of the database that the cache
+ * tells of; on a mismatch it begins anew, with a notice.  Else it survives a
+ * reload.
  */
 
 #ifndef NGX_IV_ZONE_H
@@ -117,6 +118,11 @@ typedef struct ngx_iv_zone_watch_s  ngx_iv_zone_watch_t;
  * log.  Smallest size: 16 pages. */
 ngx_iv_zone_t *ngx_iv_zone_create(ngx_conf_t *cf, ngx_str_t *name, size_t size,
     void *tag);
+
+/* which database its cache tells of: with another one than before it begins
+ * anew.  While the configuration is read */
+void ngx_iv_zone_set_source(ngx_conf_t *cf, ngx_iv_zone_t *zone,
+    uint64_t source);
 
 /* to be used once the zone's memory is there: in workers, after their
  * ngx_iv_cache_worker() in init_process */

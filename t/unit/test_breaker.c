@@ -2,9 +2,9 @@
  * Breakers: the state machine, and many processes that are killed and threads
  * (for ThreadSanitizer: SANITIZE=thread util/unit breaker).
  *
- * sources: src/shm/ngx_iv_breaker.c
+ * sources: src/shm/ngx_iv_breaker.c src/base/ngx_iv_str.c
  *
- * libs: -lpthread
+ * libs: -lcrypto -lpthread
  */
 
 #include "iv_test.h"

@@ -2,7 +2,8 @@
  * Several writes of uploads as one command, against the server (a replica set)
  * that MONGODB_URI names; without it only what needs none.
  *
- * sources: src/metadata/ngx_iv_mongo.c src/metadata/ngx_iv_mongo_calls.c
+ * sources: src/metadata/ngx_iv_mongo.c src/metadata/ngx_iv_mongo_conf.c
+ *     src/metadata/ngx_iv_mongo_calls.c
  *     src/metadata/ngx_iv_mongo_many.c
  *     src/metadata/ngx_iv_query.c src/metadata/ngx_iv_quota.c
  *     src/metadata/ngx_iv_quota_pending.c src/metadata/ngx_iv_quota_intent.c

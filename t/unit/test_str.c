@@ -169,6 +169,27 @@ test_wipe(void)
 
 
 static void
+test_fold(void)
+{
+    ngx_str_t  a, ab, b, none;
+
+    ngx_str_set(&a, "a");
+    ngx_str_set(&b, "b");
+    ngx_str_set(&ab, "ab");
+    ngx_str_set(&none, "");
+
+    OK(ngx_iv_fold(NGX_IV_FOLD, &a) != ngx_iv_fold(NGX_IV_FOLD, &b));
+    OK(ngx_iv_fold(NGX_IV_FOLD, &a) == ngx_iv_fold(NGX_IV_FOLD, &a));
+    OK(ngx_iv_fold(NGX_IV_FOLD, &none) != NGX_IV_FOLD);
+
+    /* "a", "b" is not "ab", "" */
+
+    OK(ngx_iv_fold(ngx_iv_fold(NGX_IV_FOLD, &a), &b)
+       != ngx_iv_fold(ngx_iv_fold(NGX_IV_FOLD, &ab), &none));
+}
+
+
+static void
 test_copy(void)
 {
     ngx_str_t    s, *list, src[3];
@@ -206,6 +227,7 @@ int
 main(void)
 {
     RUN(test_equal);
+    RUN(test_fold);
     RUN(test_copy);
     RUN(test_hex);
     RUN(test_uuid);

@@ -3,7 +3,8 @@
  * MONGODB_URI names, in a database of its own; nothing without MONGODB_URI.
  *
  * sources: src/metadata/ngx_iv_stream.c
- *     src/metadata/ngx_iv_mongo.c src/metadata/ngx_iv_mongo_calls.c
+ *     src/metadata/ngx_iv_mongo.c src/metadata/ngx_iv_mongo_conf.c
+ *     src/metadata/ngx_iv_mongo_calls.c
  *     src/metadata/ngx_iv_query.c src/metadata/ngx_iv_quota.c
  *     src/metadata/ngx_iv_quota_pending.c src/metadata/ngx_iv_quota_intent.c
  *     src/metadata/ngx_iv_delete.c src/metadata/ngx_iv_direct.c
