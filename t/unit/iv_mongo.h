@@ -6,8 +6,7 @@
 #define IV_MONGO_H
 
 #include "iv_test.h"
-#include "iv_mongo_uri.h"
-#include "metadata/ngx_iv_mongo.h"
+#include "iv_mongo_call.h"
 
 #include <mongoc/mongoc.h>
 #include <stdlib.h>
@@ -37,19 +36,6 @@ begin(ngx_iv_mongo_call_t *call, ngx_iv_mongo_kind_e kind, ngx_str_t owner,
     memset(call->id, 0x10, NGX_IV_ID_LEN);
     call->id[11] = (u_char) id;
     strcpy((char *) call->why, "gone");
-}
-
-
-static ngx_int_t
-run(ngx_iv_mongo_call_t *call)
-{
-    ngx_iv_mongo_run(call);
-
-    if (call->message[0]) {
-        printf("    %s: %s\n", ngx_iv_mongo_name(call->kind), call->message);
-    }
-
-    return call->code;
 }
 
 

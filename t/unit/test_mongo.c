@@ -22,7 +22,7 @@
  */
 
 #include "iv_test.h"
-#include "iv_mongo_uri.h"
+#include "iv_mongo_call.h"
 #include "metadata/ngx_iv_metadata_sweep.h"
 #include "metadata/ngx_iv_mongo.h"
 
@@ -70,19 +70,6 @@ begin(ngx_iv_mongo_call_t *call, ngx_iv_mongo_kind_e kind, int id)
     memcpy(call->document.id, call->id, NGX_IV_ID_LEN);
     strcpy((char *) call->why, "broken");
     call->limit = 100;
-}
-
-
-static ngx_int_t
-run(ngx_iv_mongo_call_t *call)
-{
-    ngx_iv_mongo_run(call);
-
-    if (call->message[0]) {
-        printf("    %s: %s\n", ngx_iv_mongo_name(call->kind), call->message);
-    }
-
-    return call->code;
 }
 
 

@@ -24,7 +24,7 @@
  */
 
 #include "iv_test.h"
-#include "iv_mongo_uri.h"
+#include "iv_mongo_call.h"
 #include "metadata/ngx_iv_lists.h"
 #include "metadata/ngx_iv_list_query.h"
 
@@ -146,19 +146,6 @@ begin(ngx_iv_mongo_call_t *call, ngx_iv_lists_t *lists,
     lists->list.is_public = -1;
     lists->list.limit = 20;
     lists->list.desc = 1;
-}
-
-
-static ngx_int_t
-run(ngx_iv_mongo_call_t *call)
-{
-    ngx_iv_mongo_run(call);
-
-    if (call->message[0]) {
-        printf("    %s: %s\n", ngx_iv_mongo_name(call->kind), call->message);
-    }
-
-    return call->code;
 }
 
 

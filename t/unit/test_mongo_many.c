@@ -22,8 +22,7 @@
  *     || pkg-config --libs libmongoc-1.0` -lcrypto -lpthread
  */
 
-#include "iv_test.h"
-#include "metadata/ngx_iv_mongo.h"
+#include "iv_mongo_call.h"
 
 #include <mongoc/mongoc.h>
 #include <stdlib.h>
@@ -405,9 +404,9 @@ main(void)
 
     RUN(test_no_server);
 
-    uri = getenv("MONGODB_URI");
+    uri = mongo_uri();
 
-    if (uri == NULL || *uri == '\0') {
+    if (uri == NULL) {
         printf("MONGODB_URI is not set: calls to a server are skipped\n");
         ngx_destroy_pool(pool);
         return iv_test_done();
@@ -418,7 +417,7 @@ main(void)
     snprintf(database, sizeof(database), "image_vault_unit_many_%d",
              (int) getpid());
 
-    create(uri, database, 3000);
+    create(uri, database, IV_MONGO_PATIENCE);
 
     if (mongo) {
         RUN(test_all_well);

@@ -23,7 +23,7 @@
  */
 
 #include "iv_test.h"
-#include "iv_mongo_uri.h"
+#include "iv_mongo_call.h"
 #include "metadata/ngx_iv_stream.h"
 
 #include <mongoc/mongoc.h>

@@ -1,14 +1,15 @@
 /*
- * The server that MONGODB_URI names, with time enough: none of these tests is
- * about a server that is slow, and the machine may be.
+ * Calls to the server that MONGODB_URI names, with time enough: none of these
+ * tests is about a server that is slow, and the machine may be.
  */
 
-#ifndef IV_MONGO_URI_H
-#define IV_MONGO_URI_H
+#ifndef IV_MONGO_CALL_H
+#define IV_MONGO_CALL_H
 
-#include <stdio.h>
+#include "iv_test.h"
+#include "metadata/ngx_iv_mongo.h"
+
 #include <stdlib.h>
-#include <string.h>
 
 
 #define IV_MONGO_PATIENCE  60000
@@ -16,7 +17,7 @@
 
 /* NULL: there is none */
 
-static char *
+static inline char *
 mongo_uri(void)
 {
     const char  *env, *more;
@@ -41,6 +42,19 @@ mongo_uri(void)
              IV_MONGO_PATIENCE);
 
     return uri;
+}
+
+
+static inline ngx_int_t
+run(ngx_iv_mongo_call_t *call)
+{
+    ngx_iv_mongo_run(call);
+
+    if (call->message[0]) {
+        printf("    %s: %s\n", ngx_iv_mongo_name(call->kind), call->message);
+    }
+
+    return call->code;
 }
 
 
