@@ -37,8 +37,6 @@ static ngx_http_image_vault_late_t *ngx_http_image_vault_late_create(void);
 static ngx_int_t ngx_http_image_vault_late_copy(
     ngx_http_image_vault_late_t *late, ngx_http_image_vault_intake_t *it,
     const ngx_iv_outcome_t *outcomes);
-static ngx_int_t ngx_http_image_vault_late_str(ngx_pool_t *pool,
-    ngx_str_t *out, const ngx_str_t *in);
 static void ngx_http_image_vault_late_wait(ngx_http_image_vault_late_t *late);
 static void ngx_http_image_vault_late_try(ngx_event_t *ev);
 static void ngx_http_image_vault_late_done(ngx_iv_metadata_op_t *op);
@@ -90,10 +88,8 @@ ngx_http_image_vault_request_late_free(const ngx_str_t *owner,
     late->free = 1;
     ngx_memcpy(late->nonce, nonce, NGX_IV_REQUEST_NONCE);
 
-    if (ngx_http_image_vault_late_str(late->pool, &late->owner, owner)
-        != NGX_OK
-        || ngx_http_image_vault_late_str(late->pool, &late->key, key)
-           != NGX_OK)
+    if (ngx_iv_copy_str(late->pool, &late->owner, owner) != NGX_OK
+        || ngx_iv_copy_str(late->pool, &late->key, key) != NGX_OK)
     {
         ngx_http_image_vault_late_end(late);
         return;
@@ -146,9 +142,8 @@ ngx_http_image_vault_late_copy(ngx_http_image_vault_late_t *late,
     copy = ngx_palloc(pool, late->n * sizeof(ngx_iv_outcome_t));
 
     if (copy == NULL
-        || ngx_http_image_vault_late_str(pool, &late->owner, &it->asker)
-           != NGX_OK
-        || ngx_http_image_vault_late_str(pool, &late->key, &it->key) != NGX_OK)
+        || ngx_iv_copy_str(pool, &late->owner, &it->asker) != NGX_OK
+        || ngx_iv_copy_str(pool, &late->key, &it->key) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -156,11 +151,8 @@ ngx_http_image_vault_late_copy(ngx_http_image_vault_late_t *late,
     for (i = 0; i < late->n; i++) {
         copy[i] = outcomes[i];
 
-        if (ngx_http_image_vault_late_str(pool, &copy[i].name,
-                                          &outcomes[i].name)
-            != NGX_OK
-            || ngx_http_image_vault_late_str(pool, &copy[i].message,
-                                             &outcomes[i].message)
+        if (ngx_iv_copy_str(pool, &copy[i].name, &outcomes[i].name) != NGX_OK
+            || ngx_iv_copy_str(pool, &copy[i].message, &outcomes[i].message)
                != NGX_OK)
         {
             return NGX_ERROR;
@@ -169,28 +161,6 @@ ngx_http_image_vault_late_copy(ngx_http_image_vault_late_t *late,
 
     late->status = it->status;
     late->outcomes = copy;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_image_vault_late_str(ngx_pool_t *pool, ngx_str_t *out,
-    const ngx_str_t *in)
-{
-    ngx_str_null(out);
-
-    if (in->len == 0) {
-        return NGX_OK;
-    }
-
-    out->data = ngx_pnalloc(pool, in->len);
-    if (out->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(out->data, in->data, in->len);
-    out->len = in->len;
 
     return NGX_OK;
 }
