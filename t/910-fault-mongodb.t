@@ -7,7 +7,6 @@ use warnings;
 
 use lib 't/lib';
 use IO::Socket::INET;
-use JSON::PP ();
 use Test::More;
 use Time::HiRes ();
 use ImageVault::Peers;
@@ -52,17 +51,7 @@ is(curl($n->url("/api/$id"))->{status}, 200, 'and read');
 
 # what a server says that has too much to do: once more would be too much
 subtest 'too busy' => sub {
-    my $fail = sub {
-        my ($mode, @data) = @_;
-        my $py = 'import json, pymongo, sys; '
-               . 'pymongo.MongoClient(sys.argv[1]).admin.command('
-               . '"configureFailPoint", "failCommand", '
-               . 'mode=json.loads(sys.argv[2]), data=json.loads(sys.argv[3]))';
-        my $json = JSON::PP->new->allow_nonref;
-        system($ENV{TEST_PYTHON} // 'python3', '-c', $py, $uri,
-               $json->encode($mode), $json->encode({ @data })) == 0
-            or die "no fail point\n";
-    };
+    my $fail = sub { fail_point($uri, @_) or die "no fail point\n" };
     for my $code (112, 365, 462) {
         $fail->('alwaysOn', errorCode => $code,
                 failCommands => ['find', 'update', 'findAndModify']);

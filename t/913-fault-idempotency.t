@@ -7,7 +7,6 @@ use strict;
 use warnings;
 
 use lib 't/lib';
-use JSON::PP ();
 use Test::More;
 use ImageVault::Peers;
 use ImageVault::Nginx;
@@ -30,16 +29,10 @@ my $m = ImageVault::Nginx->new(name => 'two', %conf)->start;
 # updates of image_vault_requests fail, as in an election; or as data says
 sub failing {
     my ($mode, %data) = @_;
-    my $json = JSON::PP->new->allow_nonref;
-    my $code = 'import json, pymongo, sys; '
-             . 'pymongo.MongoClient(sys.argv[1]).admin.command('
-             . '"configureFailPoint", "failCommand", '
-             . 'mode=json.loads(sys.argv[2]), data=json.loads(sys.argv[3]))';
     %data = (errorCode => 11602, failCommands => ['update'],
              namespace =>
                  "$ImageVault::Peers::Database.image_vault_requests") if !%data;
-    return system($ENV{TEST_PYTHON} // 'python3', '-c', $code, $uri,
-                  $json->encode($mode), $json->encode(\%data)) == 0;
+    return fail_point($uri, $mode, %data);
 }
 
 my $png = temp_file(png(3000));

@@ -44,11 +44,9 @@ sub admin {
 # what the next updates of images meet
 sub failing {
     my ($times, %data) = @_;
-    admin('db.admin.command("configureFailPoint", "failCommand", '
-          . 'mode={"times": int(sys.argv[2])}, data={**json.loads(sys.argv[3]),'
-          . '"failCommands": ["update"], "namespace": sys.argv[4]})',
-          $times, JSON::PP->new->encode(\%data),
-          "$ImageVault::Peers::Database.images");
+    fail_point($uri, { times => $times }, %data, failCommands => ['update'],
+               namespace => "$ImageVault::Peers::Database.images")
+        or die "no fail point\n";
 }
 
 sub updates {

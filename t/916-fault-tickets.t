@@ -6,7 +6,6 @@ use strict;
 use warnings;
 
 use lib 't/lib';
-use JSON::PP ();
 use Test::More;
 use ImageVault::Peers;
 use ImageVault::Nginx;
@@ -24,17 +23,6 @@ my $n = ImageVault::Nginx->new(
     server => 'image_vault_owner alice; location /api { image_vault_api s3; }',
 )->start;
 
-sub failing {
-    my ($mode, %data) = @_;
-    my $json = JSON::PP->new->allow_nonref;
-    my $code = 'import json, pymongo, sys; '
-             . 'pymongo.MongoClient(sys.argv[1]).admin.command('
-             . '"configureFailPoint", "failCommand", '
-             . 'mode=json.loads(sys.argv[2]), data=json.loads(sys.argv[3]))';
-    return system($ENV{TEST_PYTHON} // 'python3', '-c', $code, $uri,
-                  $json->encode($mode), $json->encode(\%data)) == 0;
-}
-
 my $png = png(3000);
 my $t = curl('-H', 'Content-Type: application/json', '-d',
              '{"originalName":"a.png","contentType":"image/png","size":'
@@ -47,8 +35,8 @@ is(curl('-T', temp_file($png), '-H', 'Expect:',
 
 sub complete { return curl('-X', 'POST', $n->url("/api/$t->{id}/complete")) }
 
-ok(failing({ times => 1 }, failCommands => ['findAndModify'],
-           writeConcernError => { code => 64, errmsg => 'late' }),
+ok(fail_point($uri, { times => 1 }, failCommands => ['findAndModify'],
+              writeConcernError => { code => 64, errmsg => 'late' }),
    'a claim is not sure');
 is(complete()->{status}, 503, 'refused');
 my $r = complete();

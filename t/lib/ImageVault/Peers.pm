@@ -20,7 +20,7 @@ our @EXPORT = qw(ask find_image find_images insert_images wait_images heard
                  objects object image_doc new_id free_port curl slurp data_file
                  json start_scripted scripted scripted_objects scripted_log
                  scripted_set
-                 wait_for mongo_now mongo_at png jpeg temp_file);
+                 wait_for mongo_now mongo_at fail_point png jpeg temp_file);
 
 our $Database = $ENV{TEST_DATABASE} // sprintf('iv_test_%d_%d', $$, time);
 $ENV{TEST_DATABASE} = $Database;
@@ -105,6 +105,19 @@ sub mongo_at {
     my @t = gmtime $time;
     return { '$date' => sprintf('%04d-%02d-%02dT%02d:%02d:%02d.000Z',
                                 $t[5] + 1900, $t[4] + 1, @t[3, 2, 1, 0]) };
+}
+
+
+# What the next commands meet at a MongoDB of the test's own, one with
+# MONGOD_TEST_COMMANDS: mode and data as configureFailPoint has them.
+sub fail_point {
+    my ($uri, $mode, %data) = @_;
+    my $code = 'import json, pymongo, sys; '
+             . 'pymongo.MongoClient(sys.argv[1]).admin.command('
+             . '"configureFailPoint", "failCommand", '
+             . 'mode=json.loads(sys.argv[2]), data=json.loads(sys.argv[3]))';
+    return system($ENV{TEST_PYTHON} // 'python3', '-c', $code, $uri,
+                  $Json->encode($mode), $Json->encode(\%data)) == 0;
 }
 
 
