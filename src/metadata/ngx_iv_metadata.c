@@ -53,16 +53,9 @@ ngx_iv_metadata_create(ngx_cycle_t *cycle, const ngx_iv_metadata_conf_t *conf,
     md->pause = NGX_IV_METADATA_RETRY_MIN;
     md->late = NGX_IV_METADATA_LATE(conf->timeout);
 
-    ngx_queue_init(&md->waiting);
-    ngx_queue_init(&md->writes);
-
-    md->write_patience.handler = ngx_iv_metadata_write_patience;
-    md->write_patience.data = md;
-    md->write_patience.log = cycle->log;
-
-    md->patience.handler = ngx_iv_metadata_get_patience;
-    md->patience.data = md;
-    md->patience.log = cycle->log;
+    ngx_iv_metadata_gather_init(&md->gets, md, ngx_iv_metadata_get_together);
+    ngx_iv_metadata_gather_init(&md->writes, md,
+                                ngx_iv_metadata_write_together);
 
     md->indexes.handler = ngx_iv_metadata_indexes;
     md->indexes.data = md;
@@ -84,13 +77,8 @@ ngx_iv_metadata_destroy(ngx_iv_metadata_t *md)
         ngx_del_timer(&md->indexes);
     }
 
-    if (md->patience.timer_set) {
-        ngx_del_timer(&md->patience);
-    }
-
-    if (md->write_patience.timer_set) {
-        ngx_del_timer(&md->write_patience);
-    }
+    ngx_iv_metadata_gather_stop(&md->gets);
+    ngx_iv_metadata_gather_stop(&md->writes);
 
     ngx_iv_audit_exit(md);
 

@@ -1,8 +1,5 @@
 /*
- * Look-ups of single images, together.  What a look-up costs is mostly the way
- * to a thread, to the server and back; so while some are on their way, those
- * that come wait and then go as one question.  With nobody before it a look-up
- * goes at once, and none waits longer than NGX_IV_METADATA_GET_PATIENCE.
+ * Look-ups of single images, together (ngx_iv_metadata_gather.c).
  *
  * The question is an operation of its own, the carrier, with a pool of its own:
  * an asker that goes away just leaves the queue.
@@ -12,14 +9,10 @@
 #include "metadata/ngx_iv_document.h"
 #include "metadata/ngx_iv_metadata_lists.h"
 
-/* carriers on their way before others wait */
-#define NGX_IV_METADATA_GET_SIDE      2
-/* ms */
-#define NGX_IV_METADATA_GET_PATIENCE  10
 /* in one question */
-#define NGX_IV_METADATA_GET_MANY      64
+#define NGX_IV_METADATA_GET_MANY  64
 /* in a worker, waiting and on their way */
-#define NGX_IV_METADATA_GET_MAX       1024
+#define NGX_IV_METADATA_GET_MAX   1024
 
 
 typedef struct {
@@ -30,8 +23,6 @@ typedef struct {
 
 
 static void ngx_iv_metadata_unqueue(ngx_iv_metadata_state_t *st);
-static void ngx_iv_metadata_get_more(ngx_iv_metadata_t *md, ngx_uint_t least);
-static void ngx_iv_metadata_get_together(ngx_iv_metadata_t *md);
 static ngx_iv_metadata_op_t *ngx_iv_metadata_get_carrier(
     ngx_iv_metadata_t *md);
 static void ngx_iv_metadata_get_done(ngx_iv_metadata_op_t *carrier);
@@ -65,14 +56,14 @@ ngx_iv_metadata_get(ngx_iv_metadata_op_t *op, const u_char id[NGX_IV_ID_LEN])
     }
 
     ngx_memcpy(st->id, id, NGX_IV_ID_LEN);
-    st->queued = &md->nwaiting;
+    st->queued = &md->gets.nwaiting;
     st->alone = 0;
 
-    ngx_queue_insert_tail(&md->waiting, &st->queue);
-    md->nwaiting++;
+    ngx_queue_insert_tail(&md->gets.waiting, &st->queue);
+    md->gets.nwaiting++;
     md->asking++;
 
-    ngx_iv_metadata_get_more(md, 0);
+    ngx_iv_metadata_gather_more(&md->gets);
 }
 
 
@@ -93,35 +84,7 @@ ngx_iv_metadata_unqueue(ngx_iv_metadata_state_t *st)
 }
 
 
-/* at least so many questions, however many are on their way */
-
-static void
-ngx_iv_metadata_get_more(ngx_iv_metadata_t *md, ngx_uint_t least)
-{
-    while (md->nwaiting
-           && (least || md->getting < NGX_IV_METADATA_GET_SIDE))
-    {
-        ngx_iv_metadata_get_together(md);
-
-        if (least) {
-            least--;
-        }
-    }
-
-    if (md->nwaiting && !md->patience.timer_set) {
-        ngx_add_timer(&md->patience, NGX_IV_METADATA_GET_PATIENCE);
-    }
-}
-
-
 void
-ngx_iv_metadata_get_patience(ngx_event_t *ev)
-{
-    ngx_iv_metadata_get_more(ev->data, 1);
-}
-
-
-static void
 ngx_iv_metadata_get_together(ngx_iv_metadata_t *md)
 {
     u_char                    ids[NGX_IV_METADATA_GET_MANY][NGX_IV_ID_LEN];
@@ -133,7 +96,7 @@ ngx_iv_metadata_get_together(ngx_iv_metadata_t *md)
     carrier = ngx_iv_metadata_get_carrier(md);
 
     if (carrier == NULL) {
-        q = ngx_queue_head(&md->waiting);
+        q = ngx_queue_head(&md->gets.waiting);
         st = ngx_queue_data(q, ngx_iv_metadata_state_t, queue);
 
         ngx_iv_metadata_get_leave(st);
@@ -143,8 +106,8 @@ ngx_iv_metadata_get_together(ngx_iv_metadata_t *md)
 
     get = carrier->data;
 
-    while (md->nwaiting && get->n < NGX_IV_METADATA_GET_MANY) {
-        q = ngx_queue_head(&md->waiting);
+    while (md->gets.nwaiting && get->n < NGX_IV_METADATA_GET_MANY) {
+        q = ngx_queue_head(&md->gets.waiting);
         st = ngx_queue_data(q, ngx_iv_metadata_state_t, queue);
 
         if (st->alone && get->n) {
@@ -163,7 +126,7 @@ ngx_iv_metadata_get_together(ngx_iv_metadata_t *md)
         }
     }
 
-    md->getting++;
+    md->gets.active++;
 
     if (get->n == 1) {
         ngx_iv_metadata_by_id(carrier, NGX_IV_MONGO_GET, ids[0]);
@@ -219,7 +182,7 @@ ngx_iv_metadata_get_done(ngx_iv_metadata_op_t *carrier)
     md = carrier->metadata;
     get = carrier->data;
 
-    md->getting--;
+    md->gets.active--;
 
     while (!ngx_queue_empty(&get->askers)) {
         q = ngx_queue_head(&get->askers);
@@ -240,7 +203,7 @@ ngx_iv_metadata_get_done(ngx_iv_metadata_op_t *carrier)
 
     ngx_destroy_pool(get->pool);
 
-    ngx_iv_metadata_get_more(md, 0);
+    ngx_iv_metadata_gather_more(&md->gets);
 }
 
 
@@ -270,9 +233,9 @@ ngx_iv_metadata_get_take(ngx_iv_metadata_op_t *carrier,
 
         if (carrier->found && carrier->found->strange && !st->alone) {
             st->alone = 1;
-            st->queued = &md->nwaiting;
-            ngx_queue_insert_tail(&md->waiting, &st->queue);
-            md->nwaiting++;
+            st->queued = &md->gets.nwaiting;
+            ngx_queue_insert_tail(&md->gets.waiting, &st->queue);
+            md->gets.nwaiting++;
             return NGX_AGAIN;
         }
 

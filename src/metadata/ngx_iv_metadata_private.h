@@ -2,6 +2,7 @@
  * What the files of the metadata store's event loop side share.
  *
  * ngx_iv_metadata.c          images, the sweep's; how an operation runs
+ * ngx_iv_metadata_gather.c   when calls wait for each other, to go together
  * ngx_iv_metadata_get.c      look-ups, together
  * ngx_iv_metadata_write.c    an upload's writes, together
  * ngx_iv_metadata_learn.c    what calls tell of the server, the breaker
@@ -29,6 +30,18 @@
 
 typedef struct ngx_iv_audit_queue_s  ngx_iv_audit_queue_t;
 
+/* calls of one kind that go together under load */
+typedef struct {
+    ngx_iv_metadata_t    *metadata;
+    ngx_queue_t           waiting;
+    ngx_uint_t            nwaiting;
+    ngx_uint_t            active;       /* on their way; together counts as 1 */
+    ngx_event_t           patience;
+    /* some of those that wait, the first at least, go on, or are refused */
+    void                (*together)(ngx_iv_metadata_t *md);
+} ngx_iv_metadata_gather_t;
+
+
 struct ngx_iv_metadata_s {
     ngx_iv_mongo_t       *mongo;
     ngx_iv_zone_t        *zone;
@@ -47,17 +60,9 @@ struct ngx_iv_metadata_s {
     ngx_uint_t            refused;      /* since the breaker opened */
     ngx_iv_audit_queue_t *audit;        /* NULL: no entry came yet */
 
-    ngx_queue_t           waiting;      /* look-ups: ngx_iv_metadata_state_t */
-    ngx_uint_t            nwaiting;
+    ngx_iv_metadata_gather_t  gets;     /* ngx_iv_metadata_state_t */
     ngx_uint_t            asking;       /* those, and those on their way */
-    ngx_uint_t            getting;      /* questions on their way */
-    ngx_event_t           patience;
-
-    ngx_queue_t           writes;       /* those that wait:
-                                           ngx_iv_metadata_work_t */
-    ngx_uint_t            nwrites;
-    ngx_uint_t            writing;      /* commands on their way */
-    ngx_event_t           write_patience;
+    ngx_iv_metadata_gather_t  writes;   /* ngx_iv_metadata_work_t */
 
     ngx_str_t             holder;       /* of the lease, empty: not held */
     u_char                holder_buf[256];
@@ -120,8 +125,16 @@ void ngx_iv_metadata_by_id(ngx_iv_metadata_op_t *op,
     ngx_iv_mongo_kind_e kind, const u_char *id);
 /* a look-up leaves the queue it waits in: its asker goes away */
 void ngx_iv_metadata_get_leave(ngx_iv_metadata_state_t *st);
-/* a timer's handler, its data is the store */
-void ngx_iv_metadata_get_patience(ngx_event_t *ev);
+void ngx_iv_metadata_get_together(ngx_iv_metadata_t *md);
+
+void ngx_iv_metadata_gather_init(ngx_iv_metadata_gather_t *gather,
+    ngx_iv_metadata_t *md, void (*together)(ngx_iv_metadata_t *md));
+void ngx_iv_metadata_gather_stop(ngx_iv_metadata_gather_t *gather);
+/* 1: a call need not wait for those on their way */
+ngx_uint_t ngx_iv_metadata_gather_free(const ngx_iv_metadata_gather_t *gather);
+/* who waits goes on, as far as that holds, and waits for so long at most */
+void ngx_iv_metadata_gather_more(ngx_iv_metadata_gather_t *gather);
+void ngx_iv_metadata_gather_wait(ngx_iv_metadata_gather_t *gather);
 
 /* what is to be called for, in the job's pool; NULL: refused already */
 ngx_iv_mongo_call_t *ngx_iv_metadata_begin(ngx_iv_metadata_op_t *op,
@@ -132,8 +145,7 @@ void ngx_iv_metadata_done(ngx_iv_job_t *job);
 /* a job with an insert or a change to ready: at once, or soon with others.
  * NGX_OK, or as ngx_iv_job_post() */
 ngx_int_t ngx_iv_metadata_write(ngx_iv_metadata_t *md, ngx_iv_job_t *job);
-/* a timer's handler, its data is the store */
-void ngx_iv_metadata_write_patience(ngx_event_t *ev);
+void ngx_iv_metadata_write_together(ngx_iv_metadata_t *md);
 /* 1: not worth the way to the server any more; said in the call */
 ngx_uint_t ngx_iv_metadata_skip(ngx_iv_metadata_work_t *work);
 /* instead of post */

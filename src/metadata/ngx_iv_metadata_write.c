@@ -1,10 +1,6 @@
 /*
- * The writes of uploads, inserts and changes to ready, together.  As with
- * look-ups (ngx_iv_metadata_get.c) most of what one costs is the way to a
- * thread, to the server, to its journal and back; so while one command is on
- * its way, those that come wait and then go as one.  With nobody before it a
- * write goes at once, and none waits longer than
- * NGX_IV_METADATA_WRITE_PATIENCE.
+ * The writes of uploads, inserts and changes to ready, together
+ * (ngx_iv_metadata_gather.c).
  *
  * Each write has its job.  That of the first one takes the others along, which
  * are not posted themselves; all of them run out, whoever goes away meanwhile.
@@ -12,17 +8,9 @@
 
 #include "metadata/ngx_iv_metadata_private.h"
 
-/* commands on their way before others wait */
-#define NGX_IV_METADATA_WRITE_SIDE      2
-/* ms */
-#define NGX_IV_METADATA_WRITE_PATIENCE  10
 
-
-static void ngx_iv_metadata_write_more(ngx_iv_metadata_t *md,
-    ngx_uint_t least);
 static ngx_int_t ngx_iv_metadata_write_post(ngx_iv_metadata_t *md,
     ngx_iv_metadata_work_t *work);
-static void ngx_iv_metadata_write_together(ngx_iv_metadata_t *md);
 static void ngx_iv_metadata_write_refuse(ngx_iv_metadata_t *md,
     ngx_iv_metadata_work_t *work);
 static void ngx_iv_metadata_write_run(void *ctx, ngx_log_t *log);
@@ -43,50 +31,22 @@ ngx_iv_metadata_write(ngx_iv_metadata_t *md, ngx_iv_job_t *job)
     work->job = job;
     ngx_queue_init(&work->others);
 
-    if (md->nwrites == 0 && md->writing < NGX_IV_METADATA_WRITE_SIDE) {
+    if (md->writes.nwaiting == 0 && ngx_iv_metadata_gather_free(&md->writes)) {
         return ngx_iv_metadata_write_post(md, work);
     }
 
-    if (md->write->max && md->write->active + md->nwrites >= md->write->max) {
+    if (md->write->max
+        && md->write->active + md->writes.nwaiting >= md->write->max)
+    {
         return NGX_BUSY;
     }
 
-    ngx_queue_insert_tail(&md->writes, &work->queue);
-    md->nwrites++;
+    ngx_queue_insert_tail(&md->writes.waiting, &work->queue);
+    md->writes.nwaiting++;
 
-    if (!md->write_patience.timer_set) {
-        ngx_add_timer(&md->write_patience, NGX_IV_METADATA_WRITE_PATIENCE);
-    }
+    ngx_iv_metadata_gather_wait(&md->writes);
 
     return NGX_OK;
-}
-
-
-/* at least so many commands, however many are on their way */
-
-static void
-ngx_iv_metadata_write_more(ngx_iv_metadata_t *md, ngx_uint_t least)
-{
-    while (md->nwrites
-           && (least || md->writing < NGX_IV_METADATA_WRITE_SIDE))
-    {
-        ngx_iv_metadata_write_together(md);
-
-        if (least) {
-            least--;
-        }
-    }
-
-    if (md->nwrites && !md->write_patience.timer_set) {
-        ngx_add_timer(&md->write_patience, NGX_IV_METADATA_WRITE_PATIENCE);
-    }
-}
-
-
-void
-ngx_iv_metadata_write_patience(ngx_event_t *ev)
-{
-    ngx_iv_metadata_write_more(ev->data, 1);
 }
 
 
@@ -101,25 +61,25 @@ ngx_iv_metadata_write_post(ngx_iv_metadata_t *md, ngx_iv_metadata_work_t *work)
     rc = ngx_iv_job_post(work->job, md->write);
 
     if (rc == NGX_OK) {
-        md->writing++;
+        md->writes.active++;
     }
 
     return rc;
 }
 
 
-static void
+void
 ngx_iv_metadata_write_together(ngx_iv_metadata_t *md)
 {
     ngx_uint_t               n;
     ngx_iv_metadata_work_t  *first, *work;
 
-    first = ngx_iv_metadata_write_next(&md->writes);
-    md->nwrites--;
+    first = ngx_iv_metadata_write_next(&md->writes.waiting);
+    md->writes.nwaiting--;
 
-    for (n = 1; n < NGX_IV_MONGO_MANY && md->nwrites; n++) {
-        work = ngx_iv_metadata_write_next(&md->writes);
-        md->nwrites--;
+    for (n = 1; n < NGX_IV_MONGO_MANY && md->writes.nwaiting; n++) {
+        work = ngx_iv_metadata_write_next(&md->writes.waiting);
+        md->writes.nwaiting--;
 
         ngx_queue_insert_tail(&first->others, &work->queue);
     }
@@ -205,7 +165,7 @@ ngx_iv_metadata_write_done(ngx_iv_job_t *job)
     first = job->ctx;
     md = first->metadata;
 
-    md->writing--;
+    md->writes.active--;
 
     /* who is told may do anything, and the first one's job ends with that */
 
@@ -223,7 +183,7 @@ ngx_iv_metadata_write_done(ngx_iv_job_t *job)
                                      ngx_iv_metadata_write_next(&others));
     }
 
-    ngx_iv_metadata_write_more(md, 0);
+    ngx_iv_metadata_gather_more(&md->writes);
 }
 
 
